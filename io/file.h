@@ -1,0 +1,32 @@
+/* io/file.h - files that are whole or not there, and digests. */
+#ifndef DT_IO_FILE_H
+#define DT_IO_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "io/err.h"
+
+enum { DT_PATH_MAX = 4096, DT_SHA256_HEX = 65 };
+
+/* out = dir "/" name; fails with DT_EUSAGE when it does not fit DT_PATH_MAX. */
+DT_NODISCARD dt_status dt_path_join(char out[DT_PATH_MAX], const char *dir, const char *name);
+bool dt_path_exists(const char *path);
+/* mkdir -p. */
+DT_NODISCARD dt_status dt_mkdirs(const char *dir);
+
+/* Make what was written to tmp_path durable and give it its name: fsync the file, rename it, fsync
+ * the directory. On failure tmp_path is removed and path is as it was. */
+DT_NODISCARD dt_status dt_file_commit(const char *tmp_path, const char *path);
+/* link_path becomes a symbolic link to target (relative to the link's directory), atomically. */
+DT_NODISCARD dt_status dt_link_replace(const char *target, const char *link_path);
+
+/* Lower-case hex SHA-256 with a final 0. */
+void dt_sha256(const void *data, size_t nbytes, char hex[DT_SHA256_HEX]);
+/* The same over a sequence of pieces: begin, add ..., end (which also frees). */
+typedef struct dt_sha256_state dt_sha256_state;
+DT_NODISCARD dt_status dt_sha256_begin(dt_sha256_state **state);
+void dt_sha256_add(dt_sha256_state *state, const void *data, size_t nbytes);
+void dt_sha256_end(dt_sha256_state **state, char hex[DT_SHA256_HEX]);
+
+#endif

@@ -1,0 +1,18 @@
+/* io/log.h - what goes to stderr: warnings and the final error, each one line with its rank and host.
+ *
+ * stdout belongs to the progress display and to --json. Nothing else in the program prints. */
+#ifndef DT_IO_LOG_H
+#define DT_IO_LOG_H
+
+#include "io/err.h"
+
+/* Say who speaks. With size 1 the lines carry no rank. host is copied. */
+void dt_log_identity(int rank, int size, const char *host);
+/* "dtrain: warning: rank 2 (host): <text>". Safe from any thread. */
+void dt_warn(const char *format, ...) DT_PRINTF(1, 2);
+/* "dtrain: rank 2 (host): <this thread's last error>". */
+void dt_log_error(void);
+/* A hook called before a line is written, so that a progress bar can get out of the way; or NULL. */
+void dt_log_before(void (*hook)(void));
+
+#endif
