@@ -1,37 +1,92 @@
-/* launch/options.h - one table of options drives parsing, --help, DTRAIN_* variables, the banner, the man page, bash
- * completion and what files record. Command line > environment > default; rank 0's values count. */
+/* launch/options.h - what a user can ask for, as plain data.
+ *
+ * One table (launch/option_table.c) drives parsing, --help, DTRAIN_* variables, the man page, bash
+ * completion and what files record. Command line > environment > default; rank 0's values count.
+ * The order of calls: dt_options_parse()      before MPI starts, on every rank dt_comm_bcast() rank
+ * 0's bytes, for all dt_options_resolve()    fills in what depends on other options
+ *   dt_options_compare(), dt_options_json()   on resume, and for files: resolved options only */
 #ifndef DT_LAUNCH_OPTIONS_H
 #define DT_LAUNCH_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include "io/file.h"
 #include "io/json.h"
 
 typedef enum { /* bits of a mask: which commands know an option */
-    DT_CMD_TRAIN = 1, DT_CMD_EVAL = 2, DT_CMD_DEVICES = 4, DT_CMD_BENCH = 8
+               DT_CMD_TRAIN = 1,
+               DT_CMD_EVAL = 2,
+               DT_CMD_DEVICES = 4,
+               DT_CMD_BENCH = 8
 } dt_command;
+
+typedef enum { /* what main does with the command */
+               DT_ACTION_RUN,
+               DT_ACTION_HELP, /* of the command */
+               DT_ACTION_VERSION,
+               DT_ACTION_MAN,       /* the man page, in roff */
+               DT_ACTION_COMPLETION /* for bash */
+} dt_action;
+
+/* Values of the enumerated options, in the order of their words. --optimizer, --schedule and
+ * --precision hold a dt_optimizer, dt_schedule and dt_precision. */
+enum { DT_DEVICE_AUTO, DT_DEVICE_CPU };
+enum { DT_REDUCE_EXACT, DT_REDUCE_FLOAT };
+enum { DT_COMM_AUTO, DT_COMM_MPI };
+enum { DT_OVERLAP_AUTO, DT_OVERLAP_ON, DT_OVERLAP_OFF };
+enum { DT_PROGRESS_AUTO, DT_PROGRESS_BAR, DT_PROGRESS_LINES, DT_PROGRESS_NONE };
 
 enum { DT_TEXT_MAX = 1024 };
 
-/* Plain data without pointers: rank 0's is broadcast as bytes. Enumerated options hold the index of their word. */
+/* Plain data without pointers: rank 0's is broadcast as bytes. */
 typedef struct {
     dt_command command;
-    char data[DT_PATH_MAX], out[DT_PATH_MAX], init[DT_PATH_MAX], checkpoint[DT_PATH_MAX];
+    dt_action action;
+    char data[DT_PATH_MAX], init[DT_PATH_MAX];
+    char out[DT_PATH_MAX];        /* "" = runs/<date>-<time>, or runs/latest with resume */
+    char checkpoint[DT_PATH_MAX]; /* eval's argument: a file or a run directory */
     char model[DT_TEXT_MAX];
-    int64_t samples;    /* 0 = all */
+    int64_t samples; /* 0 = all */
     int64_t validation;
-    int64_t epochs, batch, micro_batch; /* micro_batch 0 = the back end's constant */
+    int64_t epochs, batch;
+    int64_t micro_batch; /* 0 = the back end's constant */
     uint64_t seed;
     double target_accuracy; /* percent; 0 = off */
     int optimizer, schedule, precision, device, reduce, comm, progress, overlap;
-    double lr, momentum, weight_decay, clip_norm, label_smoothing; /* lr, momentum, weight_decay: < 0 = the model's own default */
-    int64_t warmup;
+    double lr, momentum, weight_decay; /* < 0 until dt_options_resolve(): the model's own default */
+    double clip_norm;                  /* 0 = off */
+    double label_smoothing;
+    int64_t warmup; /* steps */
     bool nesterov;
-    int64_t threads;    /* 0 = share of the cores */
-    int64_t checkpoint_every, keep;
+    int64_t threads;          /* 0 = share of the cores */
+    int64_t checkpoint_every; /* steps; 0 = after each epoch only */
+    int64_t keep;
     bool resume, last, json, quiet;
-    double time_limit;  /* seconds; 0 = none */
-    double stall_timeout;
+    double time_limit; /* seconds; 0 = none */
 } dt_options;
+
+/* Defaults, then the environment, then argv. DT_EUSAGE: the sentence names the option, what was
+ * given and what would be right. Unknown DTRAIN_* variables that look like an option are warned
+ * about. With argv that asks for help, version, man page or completion, only command and action are
+ * set. */
+DT_NODISCARD dt_status dt_options_parse(int argc, char *const *argv, dt_options *options);
+/* Fill in what was left to the model and optimizer: lr, momentum, weight_decay < 0. */
+void dt_options_resolve(dt_options *options);
+
+/* Write one object with every option of options->command, {"data": "data/mnist", "micro_batch": 16,
+ * ...}: words as strings, durations in seconds. json->failed tells whether memory ran out. */
+void dt_options_json(const dt_options *options, dt_json *json);
+/* json_text is what dt_options_json() wrote into a checkpoint. DT_EUSAGE lists each option that
+ * changes bits and differs, with both values. An option that json_text lacks counts as its default.
+ */
+DT_NODISCARD dt_status dt_options_compare(const char *json_text, const dt_options *options);
+/* The value of the option with this long name as a user would type it ("precision": "bf16"); "" if
+ * there is none. */
+void dt_options_text(const dt_options *options, const char *name, char *text, size_t nbytes);
+
+/* "90", "90s", "10m", "2h", "1d", "1h30m", "1:30:00", "10:00" -> seconds. false: text is none of
+ * these. */
+bool dt_duration_parse(const char *text, double *seconds);
+
+#endif
