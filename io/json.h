@@ -8,7 +8,7 @@
 #include "io/err.h"
 
 typedef struct {
-    char *text; /* NUL-terminated after dt_json_end(); free with dt_json_free() */
+    char *text; /* NUL-terminated after every call; free with dt_json_free() */
     size_t n, capacity;
     bool failed; /* out of memory: text is then NULL; checked once, at the end */
     bool comma;
@@ -26,8 +26,8 @@ void dt_json_raw(dt_json *j, const char *key, const char *json);
 void dt_json_free(dt_json *j);
 
 /* Call visit(ctx, key, value-as-text) for each member of the object in text, in its order: strings
- * unquoted, numbers and booleans as written, null as NULL, nested values as compact JSON. DT_EIO if
- * text is no JSON object. */
+ * unquoted, numbers and booleans in the words of the writer above, null as NULL, nested values as compact JSON.
+ * value is valid during the visit only. DT_EIO if text is no JSON object, has a key twice or an integer beyond int64_t. */
 DT_NODISCARD dt_status dt_json_each(const char *text,
                                     void (*visit)(void *ctx, const char *key, const char *value),
                                     void *ctx);

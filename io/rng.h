@@ -22,12 +22,13 @@ typedef enum { /* stored results depend on these values: never renumber */
 void dt_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 /* 128 random bits for (seed, purpose, epoch, index): key = seed, counter = index, epoch, purpose. */
 void dt_random(uint64_t seed, dt_purpose purpose, uint32_t epoch, uint64_t index, uint32_t out[4]);
-/* 32 random bits as a float in (0, 1): (2^24 * u32 / 2^32 + 0.5) / 2^24, never 0 or 1. */
+/* 32 random bits as a float in (0, 1): their upper 23 as a whole number, plus 0.5, over 2^23. Exact, so never
+ * 0 or 1: a 24th bit and the half would round to 1. */
 float dt_uniform(uint32_t bits);
 
 /* The image of i under a pseudo-random permutation of 0 .. n-1 (i < n, n >= 1) keyed by (seed,
  * purpose, epoch): a Feistel network over the next power of four, walked until it lands below n.
- * Constant memory, and a time that does not depend on n. */
+ * Constant memory, and a time that hardly depends on n (at most four passes on average). */
 uint64_t dt_permute(uint64_t n, uint64_t i, uint64_t seed, dt_purpose purpose, uint32_t epoch);
 
 #endif
