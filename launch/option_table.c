@@ -1,0 +1,145 @@
+/* launch/option_table.c - the rows: every option and every command, once. */
+#include "launch/option_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FIELD(field) offsetof(dt_options, field), sizeof(((dt_options *)NULL)->field)
+
+/* clang-format off */
+enum {
+    TRAIN = DT_CMD_TRAIN,
+    RUNS = DT_CMD_TRAIN | DT_CMD_EVAL,
+    PLACES = DT_CMD_TRAIN | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH
+};
+
+/* Seeds end at 2^53 so that every reader of the JSON gets them exactly. */
+const dt_option dt_option_table[] = {
+    {"data", DT_OPTION_TEXT, FIELD(data), .initial = "data/mnist", .metavar = "DIR", .group = "Data", .commands = RUNS,
+     .help = "directory with four IDX files, plain or .gz: images and labels, train and t10k"},
+    {"samples", DT_OPTION_INT, FIELD(samples), .min = 1, .max = 1e12, .word = "all", .word_value = 0, .initial = "all",
+     .metavar = "N", .group = "Data", .commands = TRAIN, .changes_bits = true,
+     .help = "train on N samples of the training set; a larger N takes the same ones and more"},
+    {"validation", DT_OPTION_INT, FIELD(validation), .min = 0, .max = 1e12, .initial = "0", .metavar = "N",
+     .group = "Data", .commands = TRAIN, .changes_bits = true,
+     .help = "hold out N of those to choose best.h5 by; 0: the test set chooses"},
+
+    {"model", DT_OPTION_TEXT, FIELD(model), .initial = "cnn", .metavar = "NAME|SPEC", .group = "Model",
+     .commands = TRAIN, .changes_bits = true,
+     .help = "cnn, fast, lenet5, mlp, or layers in words: \"conv 32 3; relu; pool 2; fc 10\""},
+    {"init", DT_OPTION_TEXT, FIELD(init), .initial = "", .shown = "random", .metavar = "CHECKPOINT", .group = "Model",
+     .commands = TRAIN, .changes_bits = true,
+     .help = "start from the parameters of a checkpoint of the same network"},
+    {"seed", DT_OPTION_INT, FIELD(seed), .min = 0, .max = 9007199254740992.0, .initial = "1", .metavar = "S",
+     .group = "Model", .commands = TRAIN, .changes_bits = true,
+     .help = "of everything random: initial parameters, order of samples, dropout"},
+
+    {"epochs", DT_OPTION_INT, FIELD(epochs), .min = 1, .max = 1e6, .initial = "3", .metavar = "E",
+     .group = "Training", .commands = TRAIN, .changes_bits = true,
+     .help = "times that every sample is used; the schedule ends there"},
+    {"batch", DT_OPTION_INT, FIELD(batch), .min = 1, .max = 1048576, .initial = "256", .metavar = "B",
+     .group = "Training", .commands = TRAIN, .changes_bits = true,
+     .help = "samples an update, over all ranks"},
+    {"micro-batch", DT_OPTION_INT, FIELD(micro_batch), .min = 1, .max = 65536, .word = "auto", .word_value = 0,
+     .initial = "auto", .shown = "auto: 16", .metavar = "M", .group = "Training", .commands = RUNS, .changes_bits = true,
+     .help = "samples that one worker computes at a time; at most B / M workers have work"},
+    {"target-accuracy", DT_OPTION_NUMBER, FIELD(target_accuracy), .min = 1e-9, .max = 100, .word = "off",
+     .word_value = 0, .initial = "off", .metavar = "PERCENT", .group = "Training", .commands = TRAIN,
+     .help = "stop after the epoch that reaches it"},
+
+    {"optimizer", DT_OPTION_WORD, FIELD(optimizer), .words = "sgd|adamw", .initial = "adamw", .group = "Optimizer",
+     .commands = TRAIN, .changes_bits = true, .help = "how a gradient moves the parameters"},
+    {"lr", DT_OPTION_NUMBER, FIELD(lr), .min = 0, .max = 1e30, .word = "auto", .word_value = -1, .initial = "auto",
+     .shown = "auto: by model and optimizer", .metavar = "X", .group = "Optimizer", .commands = TRAIN,
+     .changes_bits = true, .help = "learning rate at the schedule's peak"},
+    {"momentum", DT_OPTION_NUMBER, FIELD(momentum), .min = 0, .max = 0.9999, .word = "auto", .word_value = -1,
+     .initial = "auto", .shown = "auto: by optimizer and schedule", .metavar = "X", .group = "Optimizer",
+     .commands = TRAIN, .changes_bits = true, .help = "of sgd; beta1 of adamw"},
+    {"nesterov", DT_OPTION_FLAG, FIELD(nesterov), .initial = "no", .group = "Optimizer", .commands = TRAIN,
+     .changes_bits = true, .help = "Nesterov's momentum, with sgd"},
+    {"weight-decay", DT_OPTION_NUMBER, FIELD(weight_decay), .min = 0, .max = 1e3, .word = "auto", .word_value = -1,
+     .initial = "auto", .shown = "auto: by model and optimizer", .metavar = "X", .group = "Optimizer",
+     .commands = TRAIN, .changes_bits = true, .help = "added to the gradient by sgd, decoupled in adamw"},
+    {"clip-norm", DT_OPTION_NUMBER, FIELD(clip_norm), .min = 1e-30, .max = 1e30, .word = "off", .word_value = 0,
+     .initial = "off", .metavar = "X", .group = "Optimizer", .commands = TRAIN, .changes_bits = true,
+     .help = "scale gradients down to this norm"},
+    {"schedule", DT_OPTION_WORD, FIELD(schedule), .words = "constant|cosine|onecycle", .initial = "onecycle",
+     .group = "Optimizer", .commands = TRAIN, .changes_bits = true, .help = "the learning rate over the run"},
+    {"warmup", DT_OPTION_INT, FIELD(warmup), .min = 0, .max = 1e12, .initial = "0", .metavar = "STEPS",
+     .group = "Optimizer", .commands = TRAIN, .changes_bits = true,
+     .help = "rise to the peak over this many updates; 0 with onecycle: 30 % of all"},
+    {"label-smoothing", DT_OPTION_NUMBER, FIELD(label_smoothing), .min = 0, .max = 0.9999, .initial = "0",
+     .metavar = "X", .group = "Optimizer", .commands = TRAIN, .changes_bits = true,
+     .help = "share of a label that is spread over all classes"},
+
+    {"device", DT_OPTION_WORD, FIELD(device), .words = "auto|cpu", .initial = "auto", .group = "Machine",
+     .commands = RUNS, .help = "what computes"},
+    {"precision", DT_OPTION_WORD, FIELD(precision), .words = "f32|bf16|tf32", .initial = "f32", .group = "Machine",
+     .commands = RUNS, .changes_bits = true, .help = "of products; sums and parameters are float32"},
+    {"threads", DT_OPTION_INT, FIELD(threads), .min = 1, .max = 4096, .word = "auto", .word_value = 0,
+     .initial = "auto", .shown = "auto: a fair share of the cores", .metavar = "T", .group = "Machine",
+     .commands = PLACES, .help = "workers a rank"},
+    {"comm", DT_OPTION_WORD, FIELD(comm), .words = "auto|mpi", .initial = "auto", .group = "Machine",
+     .commands = PLACES, .help = "what carries sums between ranks"},
+    {"reduce", DT_OPTION_WORD, FIELD(reduce), .words = "exact|float", .initial = "exact", .group = "Machine",
+     .commands = TRAIN, .changes_bits = true,
+     .help = "exact: same bits for every number of ranks and threads; float: the ordinary sum"},
+    {"overlap", DT_OPTION_WORD, FIELD(overlap), .words = "auto|on|off", .initial = "auto", .group = "Machine",
+     .commands = TRAIN, .help = "sum gradients while earlier layers still compute; auto: between hosts"},
+
+    {"out", DT_OPTION_TEXT, FIELD(out), .initial = "", .shown = "runs/<date>-<time>", .metavar = "DIR",
+     .group = "Run", .commands = TRAIN, .help = "directory for run.h5, log.jsonl and checkpoints"},
+    {"resume", DT_OPTION_FLAG, FIELD(resume), .initial = "no", .group = "Run", .commands = TRAIN,
+     .help = "go on in --out (default runs/latest), from its newest whole checkpoint if it has one"},
+    {"checkpoint-every", DT_OPTION_INT, FIELD(checkpoint_every), .min = 1, .max = 1e12, .word = "epoch",
+     .word_value = 0, .initial = "epoch", .metavar = "STEPS", .group = "Run", .commands = TRAIN,
+     .help = "save every STEPS updates too"},
+    {"keep", DT_OPTION_INT, FIELD(keep), .min = 1, .max = 1e6, .initial = "3", .metavar = "K", .group = "Run",
+     .commands = TRAIN, .help = "newest checkpoints to keep, besides best.h5"},
+    {"time-limit", DT_OPTION_SECONDS, FIELD(time_limit), .min = 0.001, .max = 1e9, .word = "none", .word_value = 0,
+     .initial = "none", .metavar = "TIME", .group = "Run", .commands = TRAIN,
+     .help = "save and stop with exit code 75 after 90, 10m, 2h or 1:30:00"},
+    {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL,
+     .help = "of a run directory take latest.h5, not best.h5"},
+
+    {"progress", DT_OPTION_WORD, FIELD(progress), .words = "auto|bar|lines|none", .initial = "auto",
+     .group = "Output", .commands = TRAIN, .help = "auto: a bar on a terminal, lines elsewhere"},
+    {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES,
+     .help = "JSON on stdout instead of text"},
+    {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS,
+     .help = "print nothing but results, warnings and errors"},
+    {0}};
+
+const dt_command_row dt_command_table[] = {
+    {DT_CMD_TRAIN, "train", NULL, "train a network; the default command",
+     "Trains on every rank that the launcher started, and writes checkpoints and metrics to a run directory. With one "
+     "seed the parameters are the same to the last bit for every number of ranks and threads."},
+    {DT_CMD_EVAL, "eval", "CHECKPOINT", "loss, accuracy and confusion matrix of a checkpoint",
+     "Evaluates a checkpoint on the test set of --data. CHECKPOINT is a file, or a run directory: then its best.h5."},
+    {DT_CMD_DEVICES, "devices", NULL, "what every rank can compute with",
+     "Prints the devices, instruction sets and libraries that each rank sees, and why one is not available."},
+    {DT_CMD_BENCH, "bench", NULL, "self-test: arithmetic, memory and all-reduce",
+     "Measures the multiply-add peak of the cores, the memory bandwidth, and latency and bandwidth of the all-reduce "
+     "between the ranks; checks every sum."},
+    {0}};
+/* clang-format on */
+
+const dt_command_row *dt_command_find(dt_command command) {
+    const dt_command_row *row = dt_command_table;
+    while (row->name && row->command != command)
+        row++;
+    return row->name ? row : dt_command_table;
+}
+
+const dt_option *dt_option_find(const char *name, size_t n) {
+    for (const dt_option *option = dt_option_table; option->name; option++)
+        if (strlen(option->name) == n && memcmp(option->name, name, n) == 0)
+            return option;
+    return NULL;
+}
+
+void dt_option_variable(const dt_option *option, char *text, size_t nbytes) {
+    snprintf(text, nbytes, "DTRAIN_%s", option->name);
+    for (char *c = text; *c; c++)
+        *c = *c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
+}
