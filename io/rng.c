@@ -51,8 +51,10 @@ static uint32_t mix(uint32_t x, uint32_t key) {
     return x * 0xC2B2AE35u;
 }
 
-/* The network on the 2 * half_bits low bits of x, 1 <= half_bits <= 32. */
-static uint64_t feistel(uint64_t x, int half_bits, const uint32_t keys[FEISTEL_ROUNDS]) {
+/* The network on the 2 * half_bits low bits of x, 1 <= half_bits <= 32. All that a Feistel network
+ * of more than 2 bits can do are even permutations: in one half of all cases the last key swaps 0
+ * and 1 as well, which makes it an odd one. (Five samples are enough to see the difference.) */
+static uint64_t feistel(uint64_t x, int half_bits, const uint32_t keys[FEISTEL_ROUNDS + 1]) {
     uint32_t left = (uint32_t)(x >> half_bits);
     uint32_t right = (uint32_t)(x & (UINT64_MAX >> (64 - half_bits)));
     for (int round = 0; round < FEISTEL_ROUNDS; round++) {
@@ -60,16 +62,19 @@ static uint64_t feistel(uint64_t x, int half_bits, const uint32_t keys[FEISTEL_R
         left = right;
         right = next;
     }
-    return (uint64_t)left << half_bits | right;
+    uint64_t y = (uint64_t)left << half_bits | right;
+    return y < 2 ? y ^ (keys[FEISTEL_ROUNDS] & 1) : y;
 }
 
 uint64_t dt_permute(uint64_t n, uint64_t i, uint64_t seed, dt_purpose purpose, uint32_t epoch) {
     int half_bits = 1;
     while (half_bits < 32 && (n - 1) >> (2 * half_bits) != 0)
         half_bits++;
-    uint32_t keys[FEISTEL_ROUNDS];
+    uint32_t keys[FEISTEL_ROUNDS + 1];
     dt_random(seed, purpose, epoch, 0, keys);
     dt_random(seed, purpose, epoch, 1, keys + 4);
+    keys[FEISTEL_ROUNDS] =
+        keys[0] ^ keys[1] ^ keys[2] ^ keys[3] ^ keys[4] ^ keys[5] ^ keys[6] ^ keys[7];
     do
         i = feistel(i, half_bits, keys);
     while (i >= n);
