@@ -1,9 +1,10 @@
 # Finds oneDNN 2.6 or newer, with or without its own CMake files: Debian's libdnnl-dev, a build of one's own, or an
-# unpacked wheel. -DOneDNN_ROOT=DIR chooses one.
+# unpacked wheel. -DOneDNN_ROOT=DIR chooses one; the one that launch/setup.sh fetches where the system's is too old is the
+# last resort.
 #
 # Gives OneDNN_FOUND, OneDNN_VERSION, OneDNN_LIBRARY, OneDNN_THREADING (OMP, SEQ, TBB ...), target OneDNN::dnnl.
-find_path(OneDNN_INCLUDE_DIR oneapi/dnnl/dnnl.h)
-find_library(OneDNN_LIBRARY dnnl)
+find_path(OneDNN_INCLUDE_DIR oneapi/dnnl/dnnl.h PATHS "${CMAKE_SOURCE_DIR}/build/onednn/include")
+find_library(OneDNN_LIBRARY dnnl PATHS "${CMAKE_SOURCE_DIR}/build/onednn/lib")
 mark_as_advanced(OneDNN_INCLUDE_DIR OneDNN_LIBRARY)
 
 if(OneDNN_INCLUDE_DIR)
