@@ -181,21 +181,22 @@ static dt_status parse_environment(const dt_command_row *command, dt_options *op
 
 /* Words that end the program before it does anything; anywhere on the line, so that "dtrain --batch
  * --help" helps. */
-static bool find_action(int argc, char *const *argv, dt_options *options) {
+static dt_status find_action(int argc, char *const *argv, dt_action *action) {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            options->action = DT_ACTION_HELP;
+            *action = DT_ACTION_HELP;
         else if (strcmp(argv[i], "--version") == 0)
-            options->action = DT_ACTION_VERSION;
+            *action = DT_ACTION_VERSION;
         else if (strcmp(argv[i], "--man") == 0)
-            options->action = DT_ACTION_MAN;
-        else if (strcmp(argv[i], "--completion") == 0)
-            options->action = DT_ACTION_COMPLETION;
-        else
-            continue;
-        return true;
+            *action = DT_ACTION_MAN;
+        else if (strcmp(argv[i], "--completion=bash") == 0 ||
+                 (strcmp(argv[i], "--completion") == 0 && i + 1 < argc &&
+                  strcmp(argv[i + 1], "bash") == 0))
+            *action = DT_ACTION_COMPLETION;
+        else if (strncmp(argv[i], "--completion", 12) == 0)
+            return dt_fail(DT_EUSAGE, "--completion is for one shell: --completion bash");
     }
-    return false;
+    return DT_OK;
 }
 
 static dt_status check_together(const dt_options *options) {
@@ -222,7 +223,8 @@ dt_status dt_options_parse(int argc, char *const *argv, dt_options *options) {
         options->command = command->command;
         from = 2;
     }
-    if (find_action(argc, argv, options))
+    DT_TRY(find_action(argc, argv, &options->action));
+    if (options->action != DT_ACTION_RUN)
         return DT_OK;
     for (const dt_option *option = dt_option_table; option->name; option++)
         DT_TRY(dt_option_set(option, option->name, option->initial, options));

@@ -1,0 +1,145 @@
+/* launch/banner.c - the start-up banner.
+ *
+ * A bug report that carries it carries all that is needed. Ranks that are alike and on one host
+ * share a line, and of very many hosts only the first are listed. */
+#include "launch/banner.h"
+
+#include <string.h>
+#include "dtrain_version.h"
+#include "io/log.h"
+
+enum { LABEL = 11, MAX_PLACE_LINES = 8 };
+
+static void label(FILE *to, const dt_term *term, const char *text) {
+    fprintf(to, "  %s%-*s%s", term->dim, LABEL, text, term->plain);
+}
+
+static const char *plural(int64_t n) {
+    return n == 1 ? "" : "s";
+}
+
+static bool same_place(const dt_place *a, const dt_place *b) {
+    return a->threads == b->threads && strcmp(a->host, b->host) == 0 &&
+           strcmp(a->device, b->device) == 0;
+}
+
+static void print_places(FILE *to, const dt_banner *b, const dt_term *term) {
+    int lines = 0;
+    for (int from = 0, end; from < b->n_ranks; from = end, lines++) {
+        const dt_place *place = &b->places[from];
+        label(to, term, lines ? "" : b->n_ranks > 1 ? "ranks" : "rank");
+        if (lines == MAX_PLACE_LINES) {
+            fprintf(to, "%d-%d on more of the %d hosts\n", from, b->n_ranks - 1, b->n_hosts);
+            return;
+        }
+        for (end = from + 1; end < b->n_ranks && same_place(place, &b->places[end]);)
+            end++;
+        if (end - from > 1)
+            fprintf(to, "%d-%d", from, end - 1);
+        else
+            fprintf(to, "%d", from);
+        fprintf(to, " on %s: %d thread%s%s, %s\n", place->host, place->threads,
+                plural(place->threads), end - from > 1 ? " each" : "", place->device);
+    }
+}
+
+static bool equal_threads(const dt_banner *b) {
+    for (int r = 1; r < b->n_ranks; r++)
+        if (b->places[r].threads != b->places[0].threads)
+            return false;
+    return true;
+}
+
+static void print_work(FILE *to, const dt_banner *b, const dt_term *term) {
+    char a[DT_NUMBER_MAX], c[DT_NUMBER_MAX], d[DT_NUMBER_MAX];
+    label(to, term, "data");
+    fprintf(to, "%s: %s to train, ", b->options->data, dt_text_thousands(b->n_train, a));
+    if (b->n_validation > 0)
+        fprintf(to, "%s to validate, ", dt_text_thousands(b->n_validation, c));
+    fprintf(to, "%s to test\n", dt_text_thousands(b->n_test, d));
+
+    label(to, term, "work");
+    fprintf(to, "batch %d = %d x %d", b->batch, b->max_micros, b->micro);
+    if (b->batch % b->micro)
+        fprintf(to, ", the last one %d,", b->batch % b->micro);
+    fprintf(to, " over %d rank%s (", b->n_ranks, plural(b->n_ranks));
+    if (equal_threads(b))
+        fprintf(to, "%d thread%s%s)\n", b->places[0].threads, plural(b->places[0].threads),
+                b->n_ranks > 1 ? " each" : "");
+    else
+        fprintf(to, "%d threads in all)\n", b->total_workers);
+    label(to, term, "");
+    fprintf(to, "%s step%s an epoch, %lld epoch%s\n", dt_text_thousands(b->steps_per_epoch, a),
+            plural(b->steps_per_epoch), (long long)b->options->epochs, plural(b->options->epochs));
+}
+
+static void print_recipe(FILE *to, const dt_banner *b, const dt_term *term) {
+    char optimizer[16], schedule[16], precision[16], reduce[16];
+    dt_options_text(b->options, "optimizer", optimizer, sizeof optimizer);
+    dt_options_text(b->options, "schedule", schedule, sizeof schedule);
+    dt_options_text(b->options, "precision", precision, sizeof precision);
+    dt_options_text(b->options, "reduce", reduce, sizeof reduce);
+    label(to, term, "recipe");
+    fprintf(to, "%s, lr %g %s, momentum %g, weight decay %g, %s, %s sums, seed %llu\n", optimizer,
+            b->options->lr, schedule, b->options->momentum, b->options->weight_decay, precision,
+            reduce, (unsigned long long)b->options->seed);
+}
+
+static void print_network(FILE *to, const dt_banner *b, const dt_term *term) {
+    char shape[64], number[DT_NUMBER_MAX];
+    fprintf(to, "\n  %s%-*s%-16s%12s%s\n", term->dim, LABEL, "layer", "output", "parameters",
+            term->plain);
+    for (int i = 0; i < b->net->n_layers; i++) {
+        const dt_layer *layer = &b->net->layers[i];
+        size_t n = layer->n_w + layer->n_b;
+        if (layer->out.h == 1 && layer->out.w == 1)
+            snprintf(shape, sizeof shape, "%d", layer->out.c);
+        else
+            snprintf(shape, sizeof shape, "%d x %d x %d", layer->out.c, layer->out.h, layer->out.w);
+        if (n)
+            fprintf(to, "  %-*s%-16s%12s\n", LABEL, layer->name, shape,
+                    dt_text_thousands((int64_t)n, number));
+        else
+            fprintf(to, "  %-*s%s\n", LABEL, layer->name, shape);
+    }
+    fprintf(to, "  %s%-*s%-16s%s%12s\n\n", term->dim, LABEL, "all", "", term->plain,
+            dt_text_thousands((int64_t)b->net->n_params, number));
+}
+
+void dt_banner_print(FILE *to, const dt_banner *b, const dt_term *term) {
+    char number[DT_NUMBER_MAX];
+    fprintf(to, "%sdtrain%s %s\n\n", term->bold, term->plain, DTRAIN_VERSION_FULL);
+    print_places(to, b, term);
+    label(to, term, "libraries");
+    fprintf(to, "%s; MPI: %s\n", b->fingerprint, b->comm_library);
+    print_work(to, b, term);
+    print_recipe(to, b, term);
+    label(to, term, "output");
+    fprintf(to, "%s", b->out_dir);
+    if (b->resumed_step >= 0)
+        fprintf(to, ", resumed at step %s", dt_text_thousands(b->resumed_step, number));
+    fputc('\n', to);
+    print_network(to, b, term);
+}
+
+void dt_banner_warn(const dt_banner *b) {
+    if (b->total_workers > b->max_micros)
+        dt_warn("%d of %d workers have nothing to do: a batch of %d has %d micro-batches of %d; a "
+                "larger --batch "
+                "or a smaller --micro-batch has more",
+                b->total_workers - b->max_micros, b->total_workers, b->batch, b->max_micros,
+                b->micro);
+    for (int from = 0, end; from < b->n_ranks; from = end) {
+        int allowed = 0;
+        for (end = from; end < b->n_ranks && strcmp(b->places[end].host, b->places[from].host) == 0;
+             end++)
+            allowed += b->places[end].cores_allowed;
+        if (allowed < b->places[from].cores_total) {
+            dt_warn(
+                "the job may use only %d of the %d cores of %s: it was bound to them when started; "
+                "mpirun --bind-to none, or srun --cpus-per-task, gives it more",
+                allowed, b->places[from].cores_total, b->places[from].host);
+            return; /* the other hosts were started in the same way */
+        }
+    }
+}

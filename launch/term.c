@@ -1,0 +1,79 @@
+/* launch/term.c - terminals and numbers. */
+#include "launch/term.h"
+
+#include <langinfo.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* Asked of a locale of our own: setlocale() would change the whole program's. */
+static bool locale_is_utf8(void) {
+    locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
+    if (!locale)
+        return false;
+    bool utf8 = strcmp(nl_langinfo_l(CODESET, locale), "UTF-8") == 0;
+    freelocale(locale);
+    return utf8;
+}
+
+dt_term dt_term_of(int fd) {
+    const char *no_color = getenv("NO_COLOR"), *kind = getenv("TERM");
+    dt_term term = {.bold = "", .dim = "", .accent = "", .good = "", .plain = ""};
+    term.is_terminal = isatty(fd) && kind && strcmp(kind, "dumb") != 0;
+    term.colours = term.is_terminal && !(no_color && *no_color);
+    term.utf8 = locale_is_utf8();
+    if (term.colours) {
+        term.bold = "\033[1m";
+        term.dim = "\033[2m";
+        term.accent = "\033[36m";
+        term.good = "\033[32m";
+        term.plain = "\033[m";
+    }
+    return term;
+}
+
+int dt_term_width(int fd) {
+    struct winsize size;
+    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    const char *columns = getenv("COLUMNS");
+    long n = columns ? strtol(columns, NULL, 10) : 0;
+    return n > 0 && n < 10000 ? (int)n : 80;
+}
+
+const char *dt_text_thousands(int64_t n, char text[DT_NUMBER_MAX]) {
+    char digits[DT_NUMBER_MAX];
+    int length = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    int at = 0;
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0 && digits[i - 1] != '-')
+            text[at++] = ',';
+        text[at++] = digits[i];
+    }
+    text[at] = '\0';
+    return text;
+}
+
+const char *dt_text_clock(double seconds, char text[DT_NUMBER_MAX]) {
+    if (!(seconds >= 0 && seconds < 1e9)) {
+        snprintf(text, DT_NUMBER_MAX, "-:--");
+        return text;
+    }
+    long s = lround(seconds);
+    if (s < 3600)
+        snprintf(text, DT_NUMBER_MAX, "%ld:%02ld", s / 60, s % 60);
+    else
+        snprintf(text, DT_NUMBER_MAX, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    return text;
+}
+
+const char *dt_text_seconds(double seconds, char text[DT_NUMBER_MAX]) {
+    if (seconds >= 600)
+        return dt_text_clock(seconds, text);
+    snprintf(text, DT_NUMBER_MAX, seconds < 10 ? "%.2f s" : "%.1f s", seconds);
+    return text;
+}

@@ -1,0 +1,29 @@
+/* launch/term.h - what the terminal behind a file can show, and numbers in people's words. */
+#ifndef DT_LAUNCH_TERM_H
+#define DT_LAUNCH_TERM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct {
+    bool is_terminal;
+    bool colours; /* a terminal that knows them, and NO_COLOR is not set */
+    bool utf8;    /* the locale's encoding */
+    const char *bold, *dim, *accent, *good, *plain; /* escape sequences, or "" */
+} dt_term;
+
+dt_term dt_term_of(int fd);
+/* Columns: the terminal's now, else $COLUMNS, else 80. */
+int dt_term_width(int fd);
+
+enum { DT_NUMBER_MAX = 32 };
+
+/* 1234567 -> "1,234,567". Returns text. */
+const char *dt_text_thousands(int64_t n, char text[DT_NUMBER_MAX]);
+/* 83 -> "1:23", 3723 -> "1:02:03"; "-:--" when it is not known. Returns text. */
+const char *dt_text_clock(double seconds, char text[DT_NUMBER_MAX]);
+/* 0.31 -> "0.31 s", 83 -> "83.0 s", 3723 -> "1:02:03". Returns text. */
+const char *dt_text_seconds(double seconds, char text[DT_NUMBER_MAX]);
+
+#endif

@@ -1,0 +1,277 @@
+/* launch/ui.c - progress on rank 0's stdout.
+ *
+ * A bar is one line that is drawn over; it is taken away before anything else is written, by
+ * whichever thread writes it, and comes back with the next step. Whatever is shown is built in one
+ * buffer and written at once. Lines have fixed columns, so that grep and awk find the same number
+ * in the same place in every epoch. */
+#include "launch/ui.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "io/log.h"
+#include "launch/banner.h"
+#include "launch/ui_json.h"
+
+enum { LINE_BYTES = 1024, MIN_BAR = 8, MAX_BAR = 40 };
+static const double redraw_seconds = 0.1, line_seconds = 5.0;
+
+struct dt_ui {
+    bool json, quiet; /* never both */
+    int progress;     /* never auto */
+    dt_term term;
+    pthread_mutex_t lock; /* for the rest, and for what is on the line */
+    bool bar_shown;
+    double last_drawn;
+};
+
+/* dt_log_before() knows no argument; there is one display a process. */
+static dt_ui *showing;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* The lock is held. */
+static void take_bar_away(dt_ui *ui) {
+    if (ui->bar_shown)
+        fputs("\r\033[K", stdout);
+    ui->bar_shown = false;
+}
+
+static void make_way(void) {
+    pthread_mutex_lock(&showing->lock);
+    take_bar_away(showing);
+    fflush(stdout);
+    pthread_mutex_unlock(&showing->lock);
+}
+
+dt_ui *dt_ui_open(const dt_options *options) {
+    dt_ui *ui = calloc(1, sizeof *ui);
+    if (!ui)
+        return NULL;
+    ui->json = options->json;
+    ui->quiet = options->quiet && !options->json;
+    ui->term = dt_term_of(STDOUT_FILENO);
+    ui->progress = options->progress;
+    if (ui->progress == DT_PROGRESS_AUTO)
+        ui->progress = ui->term.is_terminal ? DT_PROGRESS_BAR : DT_PROGRESS_LINES;
+    if (ui->json && ui->progress == DT_PROGRESS_BAR)
+        ui->progress = DT_PROGRESS_LINES;
+    ui->last_drawn = now();
+    pthread_mutex_init(&ui->lock, NULL);
+    showing = ui;
+    dt_log_before(make_way);
+    return ui;
+}
+
+void dt_ui_close(dt_ui **ui) {
+    if (!*ui)
+        return;
+    make_way();
+    dt_log_before(NULL);
+    showing = NULL;
+    pthread_mutex_destroy(&(*ui)->lock);
+    free(*ui);
+    *ui = NULL;
+}
+
+/* Write json as a line, and free it. */
+static void say_json(dt_json *json) {
+    if (!json->failed)
+        printf("%s\n", json->text);
+    fflush(stdout);
+    dt_json_free(json);
+}
+
+void dt_ui_banner(dt_ui *ui, const dt_banner *banner) {
+    dt_json json = {0};
+    if (!ui)
+        return;
+    if (ui->json) {
+        dt_ui_json_start(&json, banner);
+        say_json(&json);
+    } else if (!ui->quiet) {
+        dt_banner_print(stdout, banner, &ui->term);
+        fflush(stdout);
+    }
+    dt_banner_warn(banner);
+}
+
+/* --- a step --- */
+
+/* width columns of bar, share of them done. */
+static size_t bar_text(const dt_term *term, int width, double share, char *text, size_t nbytes) {
+    static const char *const utf8[] = {"\u2501", "\u2578", "\u2500"}, *const ascii[] = {"=", ">",
+                                                                                        "-"};
+    const char *const *piece = term->utf8 ? utf8 : ascii;
+    int halves = (int)(share * 2 * width);
+    size_t n = (size_t)snprintf(text, nbytes, "%s", term->accent);
+    for (int i = 0; i < width && n < nbytes; i++) {
+        const char *what = i < halves / 2                  ? piece[0]
+                           : i == halves / 2 && halves % 2 ? piece[1]
+                                                           : piece[2];
+        const char *colour = what == piece[2] && (i == (halves + 1) / 2) ? term->plain : "";
+        n += (size_t)snprintf(text + n, nbytes - n, "%s%s%s", colour, *colour ? term->dim : "",
+                              what);
+    }
+    if (n < nbytes)
+        n += (size_t)snprintf(text + n, nbytes - n, "%s", term->plain);
+    return n;
+}
+
+static void draw_bar(dt_ui *ui, const dt_step_line *line) {
+    char left[64], right[160], bar[LINE_BYTES], clock[DT_NUMBER_MAX], rate[DT_NUMBER_MAX];
+    int room = dt_term_width(STDOUT_FILENO) - 1; /* the last column would wrap on some terminals */
+    int digits = snprintf(NULL, 0, "%lld", (long long)line->steps);
+    int n_left = snprintf(left, sizeof left, "epoch %lld/%lld  ", (long long)line->epoch,
+                          (long long)line->epochs);
+    int n_right = 0;
+    dt_text_clock(line->eta_seconds, clock);
+    dt_text_thousands((int64_t)line->images_per_second, rate);
+    for (int fields = 0; fields < 4;
+         fields++) { /* a narrow terminal loses the least important ones */
+        n_right = snprintf(right, sizeof right, "  %*lld/%lld", digits, (long long)line->step,
+                           (long long)line->steps);
+        if (fields < 3)
+            n_right += snprintf(right + n_right, sizeof right - (size_t)n_right,
+                                "  loss %.4f  acc %5.2f%%", line->loss, line->accuracy);
+        if (fields < 1)
+            n_right += snprintf(right + n_right, sizeof right - (size_t)n_right, "  lr %.1e",
+                                line->learning_rate);
+        if (fields < 2)
+            n_right +=
+                snprintf(right + n_right, sizeof right - (size_t)n_right, "  %7s img/s", rate);
+        n_right += snprintf(right + n_right, sizeof right - (size_t)n_right, "  %s left", clock);
+        if (n_left + MIN_BAR + n_right <= room)
+            break;
+    }
+    int width = room - n_left - n_right;
+    bar[0] = '\0';
+    if (width >= MIN_BAR)
+        bar_text(&ui->term, width < MAX_BAR ? width : MAX_BAR,
+                 (double)line->step / (double)line->steps, bar, sizeof bar);
+    else if (n_left + n_right > room)
+        right[n_left < room ? room - n_left : 0] = '\0';
+    printf("\r%s%s%s\033[K", left, bar, right);
+    ui->bar_shown = true;
+}
+
+static void print_step(const dt_step_line *line) {
+    char clock[DT_NUMBER_MAX];
+    printf("epoch %3lld/%-3lld  step %6lld/%-6lld  loss %7.4f  acc %6.2f%%  lr %.2e  grad %8.3g  "
+           "%9.0f img/s  %s left\n",
+           (long long)line->epoch, (long long)line->epochs, (long long)line->step,
+           (long long)line->steps, line->loss, line->accuracy, line->learning_rate,
+           line->gradient_norm, line->images_per_second, dt_text_clock(line->eta_seconds, clock));
+}
+
+void dt_ui_step(dt_ui *ui, const dt_step_line *line) {
+    dt_json json = {0};
+    if (!ui || ui->quiet || ui->progress == DT_PROGRESS_NONE)
+        return;
+    bool bar = ui->progress == DT_PROGRESS_BAR;
+    double t = now();
+    if (t - ui->last_drawn < (bar ? redraw_seconds : line_seconds))
+        return;
+    pthread_mutex_lock(&ui->lock);
+    ui->last_drawn = t;
+    if (ui->json) {
+        dt_ui_json_step(&json, line);
+        say_json(&json);
+    } else if (bar) {
+        draw_bar(ui, line);
+    } else {
+        print_step(line);
+    }
+    fflush(stdout);
+    pthread_mutex_unlock(&ui->lock);
+}
+
+/* --- an epoch --- */
+
+/* "  test loss  0.0561  acc  98.21%", with dashes of the same width for what is not known. */
+static void print_result(const char *set, double loss, double accuracy, const char *strong,
+                         const char *plain) {
+    if (isnan(accuracy))
+        printf("  %s loss       -  acc       -", set);
+    else
+        printf("  %s loss %7.4f  acc %s%6.2f%%%s", set, loss, strong, accuracy, plain);
+}
+
+static void print_epoch(const dt_term *term, const dt_epoch_line *line) {
+    printf("epoch %3lld/%-3lld", (long long)line->epoch, (long long)line->epochs);
+    print_result("train", line->train_loss, line->train_accuracy, "", "");
+    if (!isnan(line->validation_accuracy))
+        print_result("validation", line->validation_loss, line->validation_accuracy, "", "");
+    print_result("test", line->test_loss, line->test_accuracy, term->bold, term->plain);
+    if (isnan(line->train_accuracy))
+        printf("  lr        -          - img/s  %8.2f s", line->seconds);
+    else
+        printf("  lr %.2e  %9.0f img/s  %8.2f s", line->learning_rate, line->images_per_second,
+               line->seconds);
+    printf("%s%s%s\n", line->is_best ? term->good : "", line->is_best ? "  best" : "", term->plain);
+}
+
+void dt_ui_epoch(dt_ui *ui, const dt_epoch_line *line) {
+    dt_json json = {0};
+    if (!ui || ui->quiet || (ui->progress == DT_PROGRESS_NONE && !ui->json))
+        return;
+    pthread_mutex_lock(&ui->lock);
+    if (ui->json) {
+        dt_ui_json_epoch(&json, line);
+        say_json(&json);
+    } else {
+        take_bar_away(ui);
+        print_epoch(&ui->term, line);
+        fflush(stdout);
+    }
+    pthread_mutex_unlock(&ui->lock);
+}
+
+/* --- the end --- */
+
+static void print_summary(const dt_term *term, const dt_summary *s) {
+    char took[DT_NUMBER_MAX];
+    dt_text_seconds(s->seconds, took);
+    if (s->status == DT_ESTOPPED)
+        printf("\nstopped by %s after %s, everything is saved; go on with: --resume --out %s\n",
+               s->reason, took, s->out_dir);
+    else if (s->status != DT_OK)
+        printf("\nfailed after %s; what was saved is in %s\n", took, s->out_dir);
+    else
+        printf("\n%sdone%s in %s\n", term->good, term->plain, took);
+    if (!isnan(s->test_accuracy))
+        printf("  %s%-15s%s%s%.2f%%%s, after the last epoch\n", term->dim, "test accuracy",
+               term->plain, term->bold, s->test_accuracy, term->plain);
+    if (!isnan(s->best_value) && s->best_epoch >= 0)
+        printf("  %s%-15s%s%.2f%% of the %s set, after epoch %lld\n", term->dim, "best",
+               term->plain, s->best_value, s->best_kind, (long long)s->best_epoch);
+    if (s->status == DT_OK || s->status == DT_ESTOPPED) {
+        printf("  %s%-15s%s%s: run.h5, log.jsonl, latest.h5, best.h5\n", term->dim, "files",
+               term->plain, s->out_dir);
+        printf("  %s%-15s%s%s\n", term->dim, "params_sha256", term->plain, s->params_sha256);
+    }
+}
+
+void dt_ui_finish(dt_ui *ui, const dt_summary *summary) {
+    dt_json json = {0};
+    if (!ui || ui->quiet)
+        return;
+    pthread_mutex_lock(&ui->lock);
+    if (ui->json) {
+        dt_ui_json_end(&json, summary);
+        say_json(&json);
+    } else {
+        take_bar_away(ui);
+        print_summary(&ui->term, summary);
+        fflush(stdout);
+    }
+    pthread_mutex_unlock(&ui->lock);
+}
