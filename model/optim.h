@@ -33,7 +33,8 @@ typedef struct {
     float gradient_scale; /* what the summed gradient is multiplied with: 1 / samples, times clipping */
 } dt_update;
 
-/* params, slots[..] at [from, to): one update from gradient[from, to). */
+/* params, slots[..] at [from, to): one update from gradient[from, to). SGD as in PyTorch: b = momentum * b
+ * + g, then p -= rate * b (Nesterov: rate * (g + momentum * b)). */
 void dt_optim_apply(const dt_optim_config *config, const dt_update *update, const float *gradient,
                     float *params, float *const slots[2], size_t from, size_t to);
 
@@ -44,6 +45,10 @@ enum { DT_NORM_CHUNK = 4096 };
 double dt_norm_chunk(const float *x, size_t n, size_t chunk);
 double dt_norm_total(const double *chunks, size_t n_chunks); /* the square root of their sum */
 
+/* dt_update.gradient_scale of a step: 1 / samples, and less where the mean gradient's norm exceeds clip_norm.
+ * sum_norm: the norm of the summed gradient; *norm: that of the mean, before clipping. */
+float dt_optim_scale(const dt_optim_config *config, int64_t samples, double sum_norm, double *norm);
+
 typedef struct {
     dt_schedule kind;
     float peak;          /* --lr */
@@ -53,9 +58,10 @@ typedef struct {
     int64_t total;       /* steps of the whole run */
 } dt_schedule_config;
 
-/* The rate and momentum of step (0 = first). cosine: to 0 at the end (Loshchilov & Hutter 2017).
+/* The rate and momentum of step (0 = first). Warm-up: peak * (step + 1) / warmup, the first step learns.
+ * cosine: after it towards 0, which the step after the last would reach (Loshchilov & Hutter 2017).
  * onecycle: from peak/25 up to peak and down to peak/10^4, both by cosine (Smith & Topin 2018;
- * PyTorch's OneCycleLR). */
+ * PyTorch's OneCycleLR with final_div_factor = 400). Steps from total on get the last one's values. */
 void dt_schedule_at(const dt_schedule_config *config, int64_t step, float *learning_rate,
                     float *momentum);
 
