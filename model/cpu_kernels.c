@@ -1,0 +1,391 @@
+/* model/cpu_kernels.c - pooling, ReLU, input and layout changes.
+ *
+ * Each function is a plain loop; the one case that costs time, 2x2 pooling of blocks of 16, also has an AVX-512
+ * version chosen at run time. Loads and stores take a constant bf16 flag, so that the compiler makes one loop a type. */
+#include "model/cpu_kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE float load(const void *x, size_t i, bool bf16) {
+    if (!bf16)
+        return ((const float *)x)[i];
+    uint32_t bits = (uint32_t)((const uint16_t *)x)[i] << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+INLINE uint16_t round_bf16(float f) {
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    uint32_t nearest_even = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+    uint32_t quiet_nan = bits >> 16 | 0x40;
+    return (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? quiet_nan : nearest_even);
+}
+
+INLINE void store(void *x, size_t i, float f, bool bf16) {
+    if (bf16)
+        ((uint16_t *)x)[i] = round_bf16(f);
+    else
+        ((float *)x)[i] = f;
+}
+
+static size_t size_of(bool bf16) {
+    return bf16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+static void *advance(void *x, size_t n, bool bf16) {
+    return (char *)x + n * size_of(bf16);
+}
+
+static const void *advance_const(const void *x, size_t n, bool bf16) {
+    return (const char *)x + n * size_of(bf16);
+}
+
+/* ---- input ---- */
+
+INLINE void input_row(void *x, const uint8_t *image, size_t n, float scale, float shift, bool bf16) {
+    for (size_t i = 0; i < n; i++)
+        store(x, i, (float)image[i] * scale + shift, bf16);
+}
+
+void dt_cpu_input(void *x, bool bf16, const uint8_t *images, const int64_t *samples, int m,
+                  size_t n_pixels, float scale, float shift) {
+    for (int s = 0; s < m; s++) {
+        void *row = advance(x, (size_t)s * n_pixels, bf16);
+        if (samples[s] < 0) {
+            memset(row, 0, n_pixels * size_of(bf16));
+            continue;
+        }
+        const uint8_t *image = images + (size_t)samples[s] * n_pixels;
+        if (bf16)
+            input_row(row, image, n_pixels, scale, shift, true);
+        else
+            input_row(row, image, n_pixels, scale, shift, false);
+    }
+}
+
+/* ---- max pooling ---- */
+
+/* One output position: the maxima of a block of channels. */
+INLINE void max_window(const dt_pool2d *p, const void *x, int oy, int ox, void *y, uint16_t *which,
+                       bool bf16) {
+    size_t b = (size_t)p->block;
+    for (size_t c = 0; c < b; c++) {
+        float best = -INFINITY;
+        int place = -1;
+        for (int ky = 0; ky < p->kernel; ky++)
+            for (int kx = 0; kx < p->kernel; kx++) {
+                int iy = oy * p->stride - p->pad + ky, ix = ox * p->stride - p->pad + kx;
+                if (iy < 0 || ix < 0 || iy >= p->h || ix >= p->w)
+                    continue;
+                float v = load(x, ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c, bf16);
+                if (place < 0 || v > best || isnan(v)) {
+                    best = v;
+                    place = ky * p->kernel + kx;
+                }
+            }
+        bool dead = p->relu && best <= 0;
+        store(y, c, dead ? 0 : best, bf16);
+        which[c] = (uint16_t)(dead ? DT_POOL_NONE : place);
+    }
+}
+
+INLINE void maxpool_any(const dt_pool2d *p, const void *x, void *y, uint16_t *which, bool bf16) {
+    size_t b = (size_t)p->block, in = (size_t)p->h * (size_t)p->w * b;
+    size_t out = (size_t)p->out_h * (size_t)p->out_w * b;
+    for (size_t plane = 0; plane < p->planes; plane++)
+        for (int oy = 0; oy < p->out_h; oy++)
+            for (int ox = 0; ox < p->out_w; ox++) {
+                size_t at = plane * out + ((size_t)oy * (size_t)p->out_w + (size_t)ox) * b;
+                max_window(p, advance_const(x, plane * in, bf16), oy, ox, advance(y, at, bf16),
+                           which + at, bf16);
+            }
+}
+
+INLINE void maxpool_backward_any(const dt_pool2d *p, const void *dy, const uint16_t *which, void *dx,
+                                 bool bf16) {
+    size_t b = (size_t)p->block, in = (size_t)p->h * (size_t)p->w * b;
+    size_t at = 0;
+    memset(dx, 0, p->planes * in * size_of(bf16));
+    for (size_t plane = 0; plane < p->planes; plane++) {
+        void *to = advance(dx, plane * in, bf16);
+        for (int oy = 0; oy < p->out_h; oy++)
+            for (int ox = 0; ox < p->out_w; ox++)
+                for (size_t c = 0; c < b; c++, at++) {
+                    if (which[at] == DT_POOL_NONE)
+                        continue;
+                    int iy = oy * p->stride - p->pad + which[at] / p->kernel;
+                    int ix = ox * p->stride - p->pad + which[at] % p->kernel;
+                    size_t i = ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c;
+                    store(to, i, load(to, i, bf16) + load(dy, at, bf16), bf16);
+                }
+    }
+}
+
+#if defined(__x86_64__)
+
+AVX512 INLINE __m512 load16(const void *x, size_t i, bool bf16) {
+    if (!bf16)
+        return _mm512_loadu_ps((const float *)x + i);
+    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)((const uint16_t *)x + i));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+/* bf16 values here are copies of bf16 values: the lower half is zero, nothing is rounded. */
+AVX512 INLINE void store16(void *x, size_t i, __mmask16 keep, __m512 v, bool bf16) {
+    if (!bf16) {
+        _mm512_storeu_ps((float *)x + i, _mm512_maskz_mov_ps(keep, v));
+        return;
+    }
+    __m512i upper = _mm512_maskz_srli_epi32(keep, _mm512_castps_si512(v), 16);
+    _mm256_storeu_si256((__m256i *)(void *)((uint16_t *)x + i), _mm512_cvtepi32_epi16(upper));
+}
+
+AVX512 INLINE void take_larger(__m512 v, int place, __m512 *best, __m512i *which) {
+    __mmask16 wins = _mm512_cmp_ps_mask(v, *best, _CMP_GT_OQ) |
+                     _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    *best = _mm512_mask_mov_ps(*best, wins, v);
+    *which = _mm512_mask_mov_epi32(*which, wins, _mm512_set1_epi32(place));
+}
+
+AVX512 INLINE void maxpool_2x2(const dt_pool2d *p, const void *x, void *y, uint16_t *which,
+                               bool bf16) {
+    size_t row = (size_t)p->w * 16, at = 0;
+    const __m512 floor = _mm512_set1_ps(p->relu ? 0 : -INFINITY);
+    for (size_t plane = 0; plane < p->planes; plane++)
+        for (int oy = 0; oy < p->out_h; oy++) {
+            size_t from = (plane * (size_t)p->h + 2 * (size_t)oy) * row;
+            for (int ox = 0; ox < p->out_w; ox++, from += 32, at += 16) {
+                __m512 best = load16(x, from, bf16);
+                __m512i place = _mm512_setzero_si512();
+                take_larger(load16(x, from + 16, bf16), 1, &best, &place);
+                take_larger(load16(x, from + row, bf16), 2, &best, &place);
+                take_larger(load16(x, from + row + 16, bf16), 3, &best, &place);
+                __mmask16 alive = p->relu ? _mm512_cmp_ps_mask(best, floor, _CMP_NLE_UQ) : 0xFFFF;
+                store16(y, at, alive, best, bf16);
+                place = _mm512_mask_mov_epi32(_mm512_set1_epi32(DT_POOL_NONE), alive, place);
+                _mm256_storeu_si256((__m256i *)(void *)(which + at), _mm512_cvtepi32_epi16(place));
+            }
+        }
+}
+
+AVX512 INLINE void maxpool_backward_2x2(const dt_pool2d *p, const void *dy, const uint16_t *which,
+                                        void *dx, bool bf16) {
+    size_t row = (size_t)p->w * 16, at = 0;
+    for (size_t plane = 0; plane < p->planes; plane++)
+        for (int oy = 0; oy < p->out_h; oy++) {
+            size_t to = (plane * (size_t)p->h + 2 * (size_t)oy) * row;
+            for (int ox = 0; ox < p->out_w; ox++, to += 32, at += 16) {
+                __m512 g = load16(dy, at, bf16);
+                __m256i place = _mm256_loadu_si256((const __m256i *)(const void *)(which + at));
+                for (int k = 0; k < 4; k++)
+                    store16(dx, to + (size_t)(k / 2) * row + (size_t)(k % 2) * 16,
+                            _mm256_cmpeq_epi16_mask(place, _mm256_set1_epi16((short)k)), g, bf16);
+            }
+        }
+}
+
+AVX512 static void maxpool_fast(const dt_pool2d *p, const void *x, void *y, uint16_t *which) {
+    if (p->bf16)
+        maxpool_2x2(p, x, y, which, true);
+    else
+        maxpool_2x2(p, x, y, which, false);
+}
+
+AVX512 static void maxpool_backward_fast(const dt_pool2d *p, const void *dy, const uint16_t *which,
+                                         void *dx) {
+    if (p->bf16)
+        maxpool_backward_2x2(p, dy, which, dx, true);
+    else
+        maxpool_backward_2x2(p, dy, which, dx, false);
+}
+
+/* Whole 2x2 windows cover the input, in blocks of one register. */
+static bool is_fast(const dt_pool2d *p) {
+    return p->kernel == 2 && p->stride == 2 && p->pad == 0 && p->block == 16 && p->h % 2 == 0 &&
+           p->w % 2 == 0 && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq");
+}
+
+#else
+static bool is_fast(const dt_pool2d *p) {
+    (void)p;
+    return false;
+}
+#define maxpool_fast(p, x, y, which)           (void)0
+#define maxpool_backward_fast(p, dy, which, dx) (void)0
+#endif
+
+void dt_cpu_maxpool(const dt_pool2d *p, const void *x, void *y, uint16_t *which) {
+    if (is_fast(p))
+        maxpool_fast(p, x, y, which);
+    else if (p->bf16)
+        maxpool_any(p, x, y, which, true);
+    else
+        maxpool_any(p, x, y, which, false);
+}
+
+void dt_cpu_maxpool_backward(const dt_pool2d *p, const void *dy, const uint16_t *which, void *dx) {
+    if (is_fast(p))
+        maxpool_backward_fast(p, dy, which, dx);
+    else if (p->bf16)
+        maxpool_backward_any(p, dy, which, dx, true);
+    else
+        maxpool_backward_any(p, dy, which, dx, false);
+}
+
+/* ---- average pooling ---- */
+
+/* Rows or columns of window o that lie inside [0, size): [*from, *to). */
+static void clip(const dt_pool2d *p, int o, int size, int *from, int *to) {
+    *from = o * p->stride - p->pad;
+    *to = *from + p->kernel;
+    if (*from < 0)
+        *from = 0;
+    if (*to > size)
+        *to = size;
+}
+
+void dt_cpu_avgpool(const dt_pool2d *p, const void *x, void *y) {
+    size_t b = (size_t)p->block, in = (size_t)p->h * (size_t)p->w * b, at = 0;
+    const float share = 1.0f / (float)(p->kernel * p->kernel);
+    for (size_t plane = 0; plane < p->planes; plane++)
+        for (int oy = 0; oy < p->out_h; oy++)
+            for (int ox = 0; ox < p->out_w; ox++)
+                for (size_t c = 0; c < b; c++, at++) {
+                    int y0, y1, x0, x1;
+                    float sum = 0;
+                    clip(p, oy, p->h, &y0, &y1);
+                    clip(p, ox, p->w, &x0, &x1);
+                    for (int iy = y0; iy < y1; iy++)
+                        for (int ix = x0; ix < x1; ix++)
+                            sum += load(x, plane * in + ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c,
+                                        p->bf16);
+                    store(y, at, sum * share, p->bf16);
+                }
+}
+
+void dt_cpu_avgpool_backward(const dt_pool2d *p, const void *dy, void *dx) {
+    size_t b = (size_t)p->block, in = (size_t)p->h * (size_t)p->w * b, at = 0;
+    const float share = 1.0f / (float)(p->kernel * p->kernel);
+    memset(dx, 0, p->planes * in * size_of(p->bf16));
+    for (size_t plane = 0; plane < p->planes; plane++)
+        for (int oy = 0; oy < p->out_h; oy++)
+            for (int ox = 0; ox < p->out_w; ox++)
+                for (size_t c = 0; c < b; c++, at++) {
+                    int y0, y1, x0, x1;
+                    float g = load(dy, at, p->bf16) * share;
+                    clip(p, oy, p->h, &y0, &y1);
+                    clip(p, ox, p->w, &x0, &x1);
+                    for (int iy = y0; iy < y1; iy++)
+                        for (int ix = x0; ix < x1; ix++) {
+                            size_t i = plane * in + ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c;
+                            store(dx, i, load(dx, i, p->bf16) + g, p->bf16);
+                        }
+                }
+}
+
+/* ---- element by element ---- */
+
+INLINE void relu(void *y, size_t n, bool bf16) {
+    for (size_t i = 0; i < n; i++) {
+        float v = load(y, i, bf16);
+        store(y, i, v <= 0 ? 0 : v, bf16);
+    }
+}
+
+INLINE void relu_backward(void *dy, const void *y, size_t n, bool bf16) {
+    for (size_t i = 0; i < n; i++) {
+        float g = load(dy, i, bf16);
+        store(dy, i, load(y, i, bf16) <= 0 ? 0 : g, bf16);
+    }
+}
+
+INLINE void multiply(void *y, const float *factor, size_t n, bool bf16) {
+    for (size_t i = 0; i < n; i++)
+        store(y, i, load(y, i, bf16) * factor[i], bf16);
+}
+
+void dt_cpu_relu(void *y, bool bf16, size_t n) {
+    if (bf16)
+        relu(y, n, true);
+    else
+        relu(y, n, false);
+}
+
+void dt_cpu_relu_backward(void *dy, const void *y, bool bf16, size_t n) {
+    if (bf16)
+        relu_backward(dy, y, n, true);
+    else
+        relu_backward(dy, y, n, false);
+}
+
+void dt_cpu_multiply(void *y, const float *factor, bool bf16, size_t n) {
+    if (bf16)
+        multiply(y, factor, n, true);
+    else
+        multiply(y, factor, n, false);
+}
+
+void dt_cpu_to_bf16(void *out, const float *x, size_t n) {
+    uint16_t *to = out;
+    for (size_t i = 0; i < n; i++)
+        to[i] = round_bf16(x[i]);
+}
+
+/* ---- weights between plain and laid out ----
+ *
+ * Outputs are the fast dimension of oneDNN's layouts, in blocks of 16: rows are taken 16 at a time, so that both sides are
+ * walked a cache line at a time. */
+
+enum { ROWS = 16 };
+
+void dt_cpu_weights_out(const dnn_weights *at, const float *plain, void *laid_out, bool bf16,
+                        size_t from, size_t to) {
+    for (size_t o = from; o < to; o += ROWS) {
+        size_t n = to - o < ROWS ? to - o : ROWS;
+        for (size_t j = 0; j < at->n_j; j++)
+            for (size_t r = 0; r < n; r++)
+                store(laid_out, at->at_o[o + r] + at->at_j[j], plain[(o + r) * at->n_j + j], bf16);
+    }
+}
+
+void dt_cpu_gather_i64(const dnn_weights *at, const int64_t *const *parts, int n_parts,
+                       int64_t *plain, size_t from, size_t to) {
+    for (size_t o = from; o < to; o += ROWS) {
+        size_t n = to - o < ROWS ? to - o : ROWS;
+        for (size_t j = 0; j < at->n_j; j++)
+            for (size_t r = 0; r < n; r++) {
+                size_t i = at->at_o[o + r] + at->at_j[j];
+                int64_t sum = 0;
+                for (int p = 0; p < n_parts; p++)
+                    sum += parts[p][i];
+                plain[(o + r) * at->n_j + j] = sum;
+            }
+    }
+}
+
+void dt_cpu_gather_f32(const dnn_weights *at, const float *const *parts, int n_parts, float *plain,
+                       size_t from, size_t to) {
+    for (size_t o = from; o < to; o += ROWS) {
+        size_t n = to - o < ROWS ? to - o : ROWS;
+        for (size_t j = 0; j < at->n_j; j++)
+            for (size_t r = 0; r < n; r++) {
+                size_t i = at->at_o[o + r] + at->at_j[j];
+                float sum = 0;
+                for (int p = 0; p < n_parts; p++)
+                    sum += parts[p][i];
+                plain[(o + r) * at->n_j + j] = sum;
+            }
+    }
+}

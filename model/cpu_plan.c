@@ -1,0 +1,239 @@
+/* model/cpu_plan.c - from a network to a list of operations: what oneDNN does, what is fused, which layouts.
+ *
+ * ReLU goes into the convolution or fully connected layer before it, except beside a max pooling: max(relu(x)) =
+ * relu(max(x)), so the pooling does it on a quarter of the values, and its backward pass is one pass over memory for
+ * both. Activations keep the layout in which oneDNN leaves them; a fully connected layer that follows has its weights
+ * permuted instead. */
+#include "model/cpu_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RANGE_MIN = 32768 }; /* parameters: a smaller range is not worth a message of its own */
+
+void *cpu_alloc(size_t nbytes) {
+    size_t rounded = (nbytes + 63) / 64 * 64;
+    void *p = aligned_alloc(64, rounded ? rounded : 64);
+    if (p)
+        memset(p, 0, rounded ? rounded : 64);
+    return p;
+}
+
+static size_t padded_size(dt_shape s, int block) {
+    size_t b = (size_t)block, groups = ((size_t)s.c + b - 1) / b;
+    return groups * b * (size_t)s.h * (size_t)s.w;
+}
+
+/* Where element j (channel, row, column) of a sample lies in its layout. */
+static size_t place_of(dt_shape s, int block, size_t j) {
+    size_t area = (size_t)s.h * (size_t)s.w, c = j / area, b = (size_t)block;
+    return (c / b * area + j % area) * b + c % b;
+}
+
+static dt_status fail_memory(const dt_layer *layer) {
+    return dt_fail(DT_EDEVICE, "out of memory for layer %s", layer->name);
+}
+
+/* Let table entry j stand for plain feature j, wherever the layout has put it. */
+static dt_status permute_features(dnn_weights *w, dt_shape in, int block) {
+    size_t n = dt_shape_size(in);
+    if (!w->at_j)
+        return DT_OK;
+    size_t *at_j = malloc(n * sizeof *at_j);
+    if (!at_j)
+        return dt_fail(DT_EDEVICE, "out of memory for %zu features", n);
+    for (size_t j = 0; j < n; j++)
+        at_j[j] = w->at_j[place_of(in, block, j)];
+    free(w->at_j);
+    w->at_j = at_j;
+    w->n_j = n;
+    return DT_OK;
+}
+
+static dnn_spec matmul_spec(const dt_device_config *config, const cpu_op *op, int block,
+                            bool is_first, bool is_last) {
+    const dt_layer *l = op->layer;
+    dnn_spec s = {.is_conv = l->kind == DT_CONV,
+                  .m = config->micro_batch,
+                  .out_c = l->out.c,
+                  .out_h = l->out.h,
+                  .out_w = l->out.w,
+                  .bf16 = config->precision == DT_BF16,
+                  .relu = op->relu,
+                  .input_gradient = !is_first};
+    s.dst_f32 = s.bf16 && is_last;
+    if (s.is_conv) {
+        s.in_c = l->in.c, s.in_h = l->in.h, s.in_w = l->in.w;
+        s.kernel = l->kernel, s.stride = l->stride, s.pad = l->pad;
+        s.src_block = block;
+    } else {
+        s.in_c = (int)padded_size(l->in, block);
+        s.in_h = s.in_w = s.src_block = 1;
+    }
+    return s;
+}
+
+static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int block, bool is_first,
+                             bool is_last) {
+    const dt_layer *l = op->layer;
+    dnn_spec spec = matmul_spec(config, op, block, is_first, is_last);
+    DT_TRY(dnn_layer_plan(&spec, &op->dnn));
+    if (!spec.is_conv) {
+        DT_TRY(permute_features(&op->dnn->forward, l->in, block));
+        DT_TRY(permute_features(&op->dnn->backward, l->in, block));
+        DT_TRY(permute_features(&op->dnn->gradient, l->in, block));
+    }
+    op->block = op->dnn->dst_block;
+    op->ddst_bytes = op->dnn->ddst_bytes;
+    op->w_forward = cpu_alloc(op->dnn->forward.n * op->dnn->weight_bytes);
+    op->w_backward = op->w_forward;
+    if (spec.input_gradient && !op->dnn->same_weights)
+        op->w_backward = cpu_alloc(op->dnn->backward.n * op->dnn->weight_bytes);
+    op->bias = cpu_alloc(l->n_b * sizeof *op->bias);
+    return op->w_forward && op->w_backward && op->bias ? DT_OK : fail_memory(l);
+}
+
+static void plan_pool(const dt_device_config *config, cpu_op *op, int block) {
+    const dt_layer *l = op->layer;
+    bool relu = op->pool.relu;
+    op->average = l->average;
+    op->block = block;
+    op->pool = (dt_pool2d){.planes = (size_t)config->micro_batch *
+                                     (((size_t)l->in.c + (size_t)block - 1) / (size_t)block),
+                           .h = l->in.h,
+                           .w = l->in.w,
+                           .out_h = l->out.h,
+                           .out_w = l->out.w,
+                           .block = block,
+                           .kernel = l->kernel,
+                           .stride = l->stride,
+                           .pad = l->pad,
+                           .relu = relu,
+                           .bf16 = config->precision == DT_BF16};
+}
+
+static dt_status plan_dropout(cpu_op *op, int block) {
+    size_t n = dt_shape_size(op->layer->in);
+    op->block = block;
+    op->place = malloc(n * sizeof *op->place);
+    if (!op->place)
+        return fail_memory(op->layer);
+    for (size_t j = 0; j < n; j++)
+        op->place[j] = place_of(op->layer->in, block, j);
+    return DT_OK;
+}
+
+static bool is_max_pool(const dt_net *net, int i) {
+    return i < net->n_layers && net->layers[i].kind == DT_POOL && !net->layers[i].average;
+}
+
+static bool is_relu(const dt_net *net, int i) {
+    return i < net->n_layers && net->layers[i].kind == DT_RELU;
+}
+
+/* One operation from layers [i, ...); returns how many layers it stands for. */
+static int choose(const dt_net *net, int i, cpu_op *op) {
+    const dt_layer *l = &net->layers[i];
+    bool relu_next = is_relu(net, i + 1);
+    op->layer = l;
+    op->layer_index = i;
+    op->out = l->out;
+    switch (l->kind) {
+    case DT_CONV:
+    case DT_FC:
+        op->kind = OP_MATMUL;
+        op->relu = relu_next && !is_max_pool(net, i + 2);
+        return op->relu ? 2 : 1;
+    case DT_POOL:
+        op->kind = OP_POOL;
+        op->pool.relu = !l->average && relu_next;
+        return op->pool.relu ? 2 : 1;
+    case DT_RELU:
+        if (is_max_pool(net, i + 1)) {
+            op->kind = OP_POOL;
+            op->layer = l + 1;
+            op->layer_index = i + 1;
+            op->out = l[1].out;
+            op->pool.relu = true;
+            return 2;
+        }
+        op->kind = OP_RELU;
+        return 1;
+    case DT_DROPOUT:
+        break;
+    }
+    op->kind = OP_DROPOUT;
+    return 1;
+}
+
+/* Last layers first; a range is closed when it is large enough to be sent while the rest is computed. */
+static void plan_ranges(cpu_plan *plan, size_t n_params) {
+    size_t end = n_params;
+    int first = -1;
+    for (int i = plan->n_ops - 1; i >= 0; i--)
+        if (plan->ops[i].kind == OP_MATMUL)
+            first = i;
+    for (int i = plan->n_ops - 1; i >= 0; i--) {
+        cpu_op *op = &plan->ops[i];
+        if (op->kind != OP_MATMUL)
+            continue;
+        int r = op->range = plan->n_ranges;
+        plan->range_from[r] = op->layer->w_at;
+        plan->range_n[r] = end - op->layer->w_at;
+        bool is_large = plan->range_n[r] >= RANGE_MIN && r + 2 < CPU_MAX_RANGES;
+        if (i == first || is_large) {
+            end = op->layer->w_at;
+            plan->n_ranges++;
+        }
+    }
+}
+
+dt_status cpu_plan_make(const dt_device_config *config, cpu_plan *plan) {
+    const dt_net *net = config->net;
+    int block = net->in.c > 1 ? 0 : 1;
+    *plan = (cpu_plan){0};
+    if (block == 0)
+        return dt_fail(DT_EUSAGE, "images with %d channels: only grey ones (1 channel) are supported",
+                       net->in.c);
+    plan->ops = calloc((size_t)net->n_layers, sizeof *plan->ops);
+    if (!plan->ops)
+        return dt_fail(DT_EDEVICE, "out of memory for %d layers", net->n_layers);
+    bool is_first = true; /* nothing before it has parameters or needs a gradient */
+    for (int i = 0; i < net->n_layers;) {
+        cpu_op *op = &plan->ops[plan->n_ops++];
+        i += choose(net, i, op);
+        if (op->kind == OP_MATMUL) {
+            DT_TRY(plan_matmul(config, op, block, is_first, i == net->n_layers));
+            is_first = false;
+            if (op->dnn->scratch_bytes > plan->scratch_bytes)
+                plan->scratch_bytes = op->dnn->scratch_bytes;
+            if (op->dnn->gradient.n > plan->max_dw)
+                plan->max_dw = op->dnn->gradient.n;
+        } else if (op->kind == OP_POOL) {
+            plan_pool(config, op, block);
+        } else if (op->kind == OP_DROPOUT) {
+            DT_TRY(plan_dropout(op, block));
+        } else {
+            op->block = block;
+        }
+        block = op->block;
+        op->n_out = (size_t)config->micro_batch * padded_size(op->out, block);
+    }
+    plan_ranges(plan, net->n_params);
+    return DT_OK;
+}
+
+void cpu_plan_free(cpu_plan *plan) {
+    for (int i = 0; i < plan->n_ops; i++) {
+        cpu_op *op = &plan->ops[i];
+        if (op->dnn)
+            dnn_layer_free(&op->dnn);
+        if (op->w_backward != op->w_forward)
+            free(op->w_backward);
+        free(op->w_forward);
+        free(op->bias);
+        free(op->place);
+    }
+    free(plan->ops);
+    *plan = (cpu_plan){0};
+}
