@@ -28,6 +28,8 @@ typedef struct {
 /* Open and check everything. DT_EDATA names the file that is missing or wrong and how to get one
  * (launch/fetch-data.sh). Frees all on failure. Hashing is spread over up to n_threads threads. */
 DT_NODISCARD dt_status dt_dataset_open(const char *dir, int n_threads, dt_dataset **out);
+/* DT_EDATA if a label is not below classes, the number of a network's outputs; names the file, sample and label. */
+DT_NODISCARD dt_status dt_dataset_check_labels(const dt_dataset *dataset, int classes);
 void dt_dataset_close(dt_dataset **dataset);
 
 #endif
