@@ -6,7 +6,7 @@
 
 static char dir[] = "/tmp/dtrain-test-data-XXXXXX";
 
-enum { N_TRAIN = 300, N_TEST = 50, H = 17, W = 13 };
+enum { N_TRAIN = 3000, N_TEST = 50, H = 17, W = 13 };
 static unsigned char contents[4][16 + N_TRAIN * H * W];
 static size_t length[4];
 static const char *const base[4] = {"train-images", "train-labels", "t10k-images", "t10k-labels"};
@@ -154,8 +154,8 @@ static void replaced(int file, int n_dims, uint32_t n, uint32_t h, uint32_t w, c
 }
 
 static void test_mismatch(void) {
-    replaced(1, 1, N_TRAIN - 1, 1, 1, "has 300 images, but");
-    replaced(1, 1, N_TRAIN - 1, 1, 1, "has 299 labels");
+    replaced(1, 1, N_TRAIN - 1, 1, 1, "has 3000 images, but");
+    replaced(1, 1, N_TRAIN - 1, 1, 1, "has 2999 labels");
     replaced(3, 1, N_TEST + 1, 1, 1, "has 50 images, but");
     replaced(2, 3, N_TEST, W, H, "images of 17 x 13, but");
     replaced(0, 1, N_TRAIN, 1, 1, "1 dimensions; a file of images has 3");
@@ -167,7 +167,7 @@ static void test_damaged(void) {
     for (int file = 0; file < 4; file++) {
         make_all();
         length[file]--;
-        put_all(0, 0);
+        put_all(0, file % 2); /* gzip keeps one thread busy, so that another one meets the fault */
         fails("cut short");
         fails(base[file]);
         fails("launch/fetch-data.sh");
@@ -195,7 +195,7 @@ static void test_labels(void) {
     make_all();
 }
 
-/* The largest sums there can be, and a length that no block divides. */
+/* The largest sums there can be: 32-bit ones over all the pixels of a thread would overflow. */
 static void test_white(void) {
     dt_dataset *d = NULL;
     memset(contents[0] + 16, 255, N_TRAIN * H * W);
