@@ -33,8 +33,7 @@ static const struct {
              {"latest.h5, best.h5", "links to the newest and to the best of them"}},
   examples[] = {{"mpirun -np 2 dtrain", "train on two ranks"},
                 {"dtrain --model fast --epochs 1", "a quick run, without a launcher"},
-                {"mpirun -np 4 dtrain --out runs/a --resume",
-                 "go on where a run stopped, on other ranks if need be"},
+                {"mpirun -np 4 dtrain --out runs/a --resume", "go on where it stopped, at any N"},
                 {"dtrain eval runs/latest", "how good its best checkpoint is"}};
 
 #define COUNT(rows) (sizeof(rows) / sizeof *(rows))
@@ -43,17 +42,15 @@ static const struct {
 static void wrap(FILE *to, const char *text, size_t at, size_t indent) {
     for (const char *word = text; *word;) {
         size_t n = strcspn(word, " ");
-        if (at + n > WIDTH && at > indent) {
+        bool blank = word != text;
+        if (blank && at + 1 + n > WIDTH) {
             fprintf(to, "\n%*s", (int)indent, "");
             at = indent;
+            blank = false;
         }
-        fprintf(to, "%.*s", (int)n, word);
-        at += n;
+        fprintf(to, "%s%.*s", blank ? " " : "", (int)n, word);
+        at += n + blank;
         word += n + strspn(word + n, " ");
-        if (*word) {
-            fputc(' ', to);
-            at++;
-        }
     }
     fputc('\n', to);
 }
@@ -204,7 +201,7 @@ static void roff_options(FILE *to) {
         }
         fputc('\n', to);
         option_help(option, help, sizeof help);
-        size_t n = (size_t)snprintf(about, sizeof about, "%s. Of", help);
+        size_t n = (size_t)snprintf(about, sizeof about, "%s. Commands:", help);
         for (const dt_command_row *row = dt_command_table; row->name; row++)
             if (known(option, row) && n < sizeof about)
                 n += (size_t)snprintf(about + n, sizeof about - n, " %s,", row->name);

@@ -42,7 +42,7 @@ const dt_option dt_option_table[] = {
      .help = "samples an update, over all ranks"},
     {"micro-batch", DT_OPTION_INT, FIELD(micro_batch), .min = 1, .max = 65536, .word = "auto", .word_value = 0,
      .initial = "auto", .shown = "auto: 16", .metavar = "M", .group = "Training", .commands = RUNS, .changes_bits = true,
-     .help = "samples that one worker computes at a time; at most B / M workers have work"},
+     .help = "samples that one worker computes at a time; at most B/M workers have work"},
     {"target-accuracy", DT_OPTION_NUMBER, FIELD(target_accuracy), .min = 1e-9, .max = 100, .word = "off",
      .word_value = 0, .initial = "off", .metavar = "PERCENT", .group = "Training", .commands = TRAIN,
      .help = "stop after the epoch that reaches it"},
@@ -107,7 +107,7 @@ const dt_option dt_option_table[] = {
     {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES,
      .help = "JSON on stdout instead of text"},
     {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS,
-     .help = "print nothing but results, warnings and errors"},
+     .help = "print warnings and errors only; eval: and its result"},
     {0}};
 
 const dt_command_row dt_command_table[] = {

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,11 +46,17 @@ static void take_bar_away(dt_ui *ui) {
     ui->bar_shown = false;
 }
 
+/* Before a line on stderr. A launcher passes on stdout and stderr each in its own time, hence the
+ * pause. */
 static void make_way(void) {
+    static const struct timespec pause = {.tv_nsec = 20000000};
     pthread_mutex_lock(&showing->lock);
+    bool was_shown = showing->bar_shown;
     take_bar_away(showing);
     fflush(stdout);
     pthread_mutex_unlock(&showing->lock);
+    if (was_shown)
+        nanosleep(&pause, NULL);
 }
 
 dt_ui *dt_ui_open(const dt_options *options) {
@@ -196,27 +203,70 @@ void dt_ui_step(dt_ui *ui, const dt_step_line *line) {
 
 /* --- an epoch --- */
 
-/* "  test loss  0.0561  acc  98.21%", with dashes of the same width for what is not known. */
-static void print_result(const char *set, double loss, double accuracy, const char *strong,
-                         const char *plain) {
+typedef struct {
+    char text[LINE_BYTES];
+    size_t n;
+    int columns; /* without escape sequences */
+} line_buffer;
+
+DT_PRINTF(2, 3) static void add(line_buffer *b, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(b->text + b->n, sizeof b->text - b->n, format, args);
+    va_end(args);
+    b->n += n > 0 ? (size_t)n : 0;
+    b->n = b->n < sizeof b->text ? b->n : sizeof b->text - 1;
+    b->columns += n;
+}
+
+static void add_escape(line_buffer *b, const char *escape) {
+    add(b, "%s", escape);
+    b->columns -= (int)strlen(escape);
+}
+
+/* "  test loss 0.0561 acc 98.21%", with dashes of the same width for what is not known. */
+static void add_result(line_buffer *b, const char *set, double loss, double accuracy) {
     if (isnan(accuracy))
-        printf("  %s loss       -  acc       -", set);
+        add(b, "  %s loss      - acc      -", set);
     else
-        printf("  %s loss %7.4f  acc %s%6.2f%%%s", set, loss, strong, accuracy, plain);
+        add(b, "  %s loss %6.4f acc %5.2f%%", set, loss, accuracy);
+}
+
+/* n_dropped of the less important fields are left out. */
+static void epoch_text(line_buffer *b, const dt_term *term, const dt_epoch_line *line,
+                       int n_dropped) {
+    b->n = 0;
+    b->columns = 0;
+    add(b, "epoch %3lld/%-3lld", (long long)line->epoch, (long long)line->epochs);
+    if (n_dropped < 3)
+        add_result(b, "train", line->train_loss, line->train_accuracy);
+    if (!isnan(line->validation_accuracy))
+        add_result(b, "validation", line->validation_loss, line->validation_accuracy);
+    add_escape(b, term->bold);
+    add_result(b, "test", line->test_loss, line->test_accuracy);
+    add_escape(b, term->plain);
+    if (n_dropped < 1 && line->images_per_second > 0)
+        add(b, "  %7.0f img/s", line->images_per_second);
+    else if (n_dropped < 1)
+        add(b, "        - img/s");
+    if (n_dropped < 2)
+        add(b, "  %7.2f s", line->seconds);
+    if (line->is_best) {
+        add_escape(b, term->good);
+        add(b, "  best");
+        add_escape(b, term->plain);
+    }
 }
 
 static void print_epoch(const dt_term *term, const dt_epoch_line *line) {
-    printf("epoch %3lld/%-3lld", (long long)line->epoch, (long long)line->epochs);
-    print_result("train", line->train_loss, line->train_accuracy, "", "");
-    if (!isnan(line->validation_accuracy))
-        print_result("validation", line->validation_loss, line->validation_accuracy, "", "");
-    print_result("test", line->test_loss, line->test_accuracy, term->bold, term->plain);
-    if (isnan(line->train_accuracy))
-        printf("  lr        -          - img/s  %8.2f s", line->seconds);
-    else
-        printf("  lr %.2e  %9.0f img/s  %8.2f s", line->learning_rate, line->images_per_second,
-               line->seconds);
-    printf("%s%s%s\n", line->is_best ? term->good : "", line->is_best ? "  best" : "", term->plain);
+    line_buffer b;
+    int room = dt_term_width(STDOUT_FILENO);
+    for (int n_dropped = 0; n_dropped <= 3; n_dropped++) {
+        epoch_text(&b, term, line, n_dropped);
+        if (!term->is_terminal || b.columns <= room)
+            break;
+    }
+    printf("%s\n", b.text);
 }
 
 void dt_ui_epoch(dt_ui *ui, const dt_epoch_line *line) {
@@ -248,15 +298,15 @@ static void print_summary(const dt_term *term, const dt_summary *s) {
     else
         printf("\n%sdone%s in %s\n", term->good, term->plain, took);
     if (!isnan(s->test_accuracy))
-        printf("  %s%-15s%s%s%.2f%%%s, after the last epoch\n", term->dim, "test accuracy",
+        printf("  %s%-14s%s%s%.2f%%%s, after the last epoch\n", term->dim, "test accuracy",
                term->plain, term->bold, s->test_accuracy, term->plain);
     if (!isnan(s->best_value) && s->best_epoch >= 0)
-        printf("  %s%-15s%s%.2f%% of the %s set, after epoch %lld\n", term->dim, "best",
+        printf("  %s%-14s%s%.2f%% of the %s set, after epoch %lld\n", term->dim, "best",
                term->plain, s->best_value, s->best_kind, (long long)s->best_epoch);
     if (s->status == DT_OK || s->status == DT_ESTOPPED) {
-        printf("  %s%-15s%s%s: run.h5, log.jsonl, latest.h5, best.h5\n", term->dim, "files",
+        printf("  %s%-14s%s%s: run.h5, log.jsonl, latest.h5, best.h5\n", term->dim, "files",
                term->plain, s->out_dir);
-        printf("  %s%-15s%s%s\n", term->dim, "params_sha256", term->plain, s->params_sha256);
+        printf("  %s%-14s%s%s\n", term->dim, "params_sha256", term->plain, s->params_sha256);
     }
 }
 
