@@ -189,21 +189,22 @@ static dt_status measure(void *ctx, int job) {
     return DT_OK;
 }
 
+__extension__ typedef unsigned __int128 wide; /* 64 bits are too few for MNIST */
+
 static dt_status set_mean(dt_dataset *d, const pixel_sums sums[N_SUMS]) {
     uint64_t v = 0, v2 = 0;
     for (int i = 0; i < N_SUMS; i++) {
         v += sums[i].v;
         v2 += sums[i].v2;
     }
-    double n = (double)d->file[TRAIN_IMAGES].n_bytes;
-    double mean = (double)v / n;
-    double variance = (double)v2 / n - mean * mean;
-    if (!(variance > 0))
+    size_t n = d->file[TRAIN_IMAGES].n_bytes;
+    wide spread = (wide)n * v2 - (wide)v * v; /* n * n times the variance: no digits cancel */
+    if (spread == 0)
         return dt_fail(DT_EDATA,
                        "%s: all pixels have the value %.0f: nothing can be learnt from it",
-                       d->path[TRAIN_IMAGES], mean);
-    d->mean = mean / 255;
-    d->std = sqrt(variance) / 255;
+                       d->path[TRAIN_IMAGES], (double)v / (double)n);
+    d->mean = (double)v / (double)n / 255;
+    d->std = sqrt((double)spread) / (double)n / 255;
     return DT_OK;
 }
 
