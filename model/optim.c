@@ -177,15 +177,6 @@ double dt_norm_total(const double *chunks, size_t n_chunks) {
     return sqrt(sum);
 }
 
-float dt_optim_scale(const dt_optim_config *config, int64_t samples, double sum_norm,
-                     double *norm) {
-    double scale = 1.0 / (double)samples, clip = (double)config->clip_norm;
-    *norm = sum_norm * scale;
-    if (clip > 0.0 && *norm > clip)
-        scale *= clip / *norm;
-    return (float)scale;
-}
-
 /* From a to b as t goes from 0 to 1, flat at both ends. */
 static double cosine(double a, double b, double t) {
     return b + (a - b) * 0.5 * (1.0 + cos(3.141592653589793 * t));

@@ -131,16 +131,6 @@ static void test_norm(void) {
     dt_simd_limit(DT_N_SIMD);
 }
 
-static void test_scale(void) {
-    dt_optim_config c = {.clip_norm = 0};
-    double norm;
-    T_CHECK(dt_optim_scale(&c, 256, 512.0, &norm) == 1.0f / 256 && norm == 2.0);
-    c.clip_norm = 3.0f;
-    T_CHECK(dt_optim_scale(&c, 256, 512.0, &norm) == 1.0f / 256 && norm == 2.0);
-    c.clip_norm = 0.5f;
-    T_CHECK(dt_optim_scale(&c, 256, 512.0, &norm) == 0.25f / 256 && norm == 2.0);
-}
-
 int main(void) {
     T_BEGIN(60);
     test_pytorch(&plain, golden_sgd_plain);
@@ -151,6 +141,5 @@ int main(void) {
     test_same_bits();
     test_slots();
     test_norm();
-    test_scale();
     return t_finish();
 }
