@@ -1,0 +1,347 @@
+/* dist/comm_mpi.c - the transport over MPI; the only file that sees mpi.h.
+ *
+ * Blocking collectives on MPI_COMM_WORLD, from one thread (comm.c's). Open MPI does not move
+ * MPI_Iallreduce on by itself, so overlap comes from that thread and not from MPI's requests.
+ *
+ * int64 sums of a group that lives on one host go through memory that the ranks share: integer
+ * addition is exact, so that who adds what in which order does not matter. Each rank publishes what
+ * the others need, adds up its own slice over all ranks, publishes the result, and takes the
+ * others' slices. Measured with 421,646 int64 on 2 cores, Open MPI 4.1.4, against its
+ * MPI_Allreduce: see tests/bench; it is 1.6 to 2.3 times as fast. Where such memory cannot be had
+ * MPI_Allreduce is used, silently: the sums are the same. */
+#include "dist/comm_impl.h"
+
+#include <ctype.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MOST_ELEMENTS = DT_MOST_BYTES / 8, /* handed to MPI at once: its counts are int */
+    SHARED_FROM = 4096,                /* elements from which shared memory is the faster way */
+    HALF = 65536                       /* elements that a rank publishes at once */
+};
+
+typedef struct {
+    int rank, size;
+    MPI_Comm local;
+    MPI_Win window;    /* MPI_WIN_NULL: no shared sums */
+    int64_t **segment; /* [size] each rank's 2 * HALF elements of it */
+    int half;          /* of the segments that the next piece uses: 0 or 1 */
+} mpi_state;
+
+/* DT_OK, or a sentence: "MPI_Bcast of 24 bytes failed: ...". */
+static dt_status checked(int code, const char *what, size_t n, const char *unit) {
+    if (code == MPI_SUCCESS)
+        return DT_OK;
+    char text[MPI_MAX_ERROR_STRING + 1] = "unknown error";
+    int length = 0;
+    MPI_Error_string(code, text, &length);
+    return dt_fail(DT_EPEER, "%s of %zu %s failed: %s", what, n, unit, text);
+}
+
+/* --- sums through shared memory --------------------------------------------------------------- */
+
+static void shared_close(mpi_state *m) {
+    if (m->window != MPI_WIN_NULL) {
+        MPI_Win_unlock_all(m->window);
+        MPI_Win_free(&m->window);
+    }
+    free(m->segment);
+    m->segment = NULL;
+}
+
+/* This rank's part of the window; false if it could not be had. */
+static bool shared_map(mpi_state *m) {
+    const MPI_Aint nbytes = 2 * HALF * (MPI_Aint)sizeof(int64_t);
+    void *own = NULL;
+    m->segment = calloc((size_t)m->size, sizeof *m->segment);
+    if (MPI_Win_allocate_shared(nbytes, sizeof(int64_t), MPI_INFO_NULL, m->local, &own,
+                                &m->window) != MPI_SUCCESS) {
+        m->window = MPI_WIN_NULL;
+        return false;
+    }
+    MPI_Win_set_errhandler(m->window, MPI_ERRORS_RETURN);
+    bool ok = MPI_Win_lock_all(MPI_MODE_NOCHECK, m->window) == MPI_SUCCESS && m->segment;
+    for (int r = 0; ok && r < m->size; r++) {
+        MPI_Aint size = 0;
+        int unit = 0;
+        ok = MPI_Win_shared_query(m->window, r, &size, &unit, &m->segment[r]) == MPI_SUCCESS &&
+             size >= nbytes;
+    }
+    return ok;
+}
+
+/* All ranks have shared sums, or none has. */
+static dt_status shared_open(mpi_state *m) {
+    int ok = shared_map(m);
+    DT_TRY(checked(MPI_Allreduce(MPI_IN_PLACE, &ok, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD),
+                   "MPI_Allreduce", 1, "int"));
+    if (!ok)
+        shared_close(m);
+    return DT_OK;
+}
+
+/* What every rank wrote into the window before is seen by every rank after. */
+static dt_status shared_sync(mpi_state *m, size_t n) {
+    int code = MPI_Win_sync(m->window);
+    if (code == MPI_SUCCESS)
+        code = MPI_Barrier(MPI_COMM_WORLD);
+    if (code == MPI_SUCCESS)
+        code = MPI_Win_sync(m->window);
+    return checked(code, "sum", n, "int64 in shared memory");
+}
+
+static size_t slice_from(const mpi_state *m, size_t n, int rank) {
+    return n * (size_t)rank / (size_t)m->size;
+}
+
+/* v[0..n) += every other rank's; a block at a time, which stays in the first cache meanwhile. */
+static void add_others(const mpi_state *m, int64_t *restrict v, size_t offset, size_t n) {
+    enum { BLOCK = 2048 };
+    for (size_t b = 0; b < n; b += BLOCK) {
+        size_t end = b + BLOCK < n ? b + BLOCK : n;
+        for (int r = 0; r < m->size; r++) {
+            const int64_t *restrict other = m->segment[r] + offset;
+            if (r == m->rank)
+                continue;
+            for (size_t i = b; i < end; i++)
+                v[i] += other[i];
+        }
+    }
+}
+
+/* v[0..n) becomes its sum over the ranks, n <= HALF. A half of the window is written again only
+ * after the first sync of the next piece, which uses the other half: then all have read it. */
+static dt_status shared_piece(mpi_state *m, int64_t *v, size_t n) {
+    size_t base = (size_t)m->half * HALF;
+    size_t from = slice_from(m, n, m->rank), to = slice_from(m, n, m->rank + 1);
+    int64_t *own = m->segment[m->rank] + base;
+    m->half = !m->half;
+
+    memcpy(own, v, from * sizeof *v);
+    memcpy(own + to, v + to, (n - to) * sizeof *v);
+    DT_TRY(shared_sync(m, n));
+    add_others(m, v + from, base + from, to - from);
+    memcpy(own + from, v + from, (to - from) * sizeof *v);
+    DT_TRY(shared_sync(m, n));
+    for (int r = 0; r < m->size; r++) {
+        size_t first = slice_from(m, n, r), last = slice_from(m, n, r + 1);
+        if (r != m->rank)
+            memcpy(v + first, m->segment[r] + base + first, (last - first) * sizeof *v);
+    }
+    return DT_OK;
+}
+
+/* --- the table's functions -------------------------------------------------------------------- */
+
+static dt_status mpi_sum_i64(void *state, int64_t *v, size_t n) {
+    mpi_state *m = state;
+    bool shared = m->window != MPI_WIN_NULL && n >= SHARED_FROM;
+    size_t most = shared ? HALF : MOST_ELEMENTS;
+    for (size_t i = 0, part; i < n; i += part) {
+        part = n - i < most ? n - i : most;
+        if (shared)
+            DT_TRY(shared_piece(m, v + i, part));
+        else
+            DT_TRY(checked(
+                MPI_Allreduce(MPI_IN_PLACE, v + i, (int)part, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD),
+                "MPI_Allreduce", n, "int64"));
+    }
+    return DT_OK;
+}
+
+static dt_status mpi_sum_f32(void *state, float *v, size_t n) {
+    (void)state;
+    for (size_t i = 0, part; i < n; i += part) {
+        part = n - i < MOST_ELEMENTS ? n - i : MOST_ELEMENTS;
+        DT_TRY(checked(
+            MPI_Allreduce(MPI_IN_PLACE, v + i, (int)part, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
+            "MPI_Allreduce", n, "float"));
+    }
+    return DT_OK;
+}
+
+static dt_status mpi_bcast(void *state, void *buf, size_t nbytes, int root) {
+    (void)state;
+    for (size_t i = 0, part; i < nbytes; i += part) {
+        part = nbytes - i < DT_MOST_BYTES ? nbytes - i : DT_MOST_BYTES;
+        DT_TRY(checked(MPI_Bcast((char *)buf + i, (int)part, MPI_BYTE, root, MPI_COMM_WORLD),
+                       "MPI_Bcast", nbytes, "bytes"));
+    }
+    return DT_OK;
+}
+
+static dt_status mpi_allgather(void *state, const void *mine, size_t nbytes, void *all) {
+    (void)state;
+    return checked(
+        MPI_Allgather(mine, (int)nbytes, MPI_BYTE, all, (int)nbytes, MPI_BYTE, MPI_COMM_WORLD),
+        "MPI_Allgather", nbytes, "bytes a rank");
+}
+
+static dt_status mpi_barrier(void *state) {
+    return checked(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier", (size_t)((mpi_state *)state)->size,
+                   "ranks");
+}
+
+static void mpi_abort(int exit_code) {
+    int begun = 0, ended = 0;
+    if (MPI_Initialized(&begun) == MPI_SUCCESS && MPI_Finalized(&ended) == MPI_SUCCESS && begun &&
+        !ended)
+        MPI_Abort(MPI_COMM_WORLD, exit_code);
+}
+
+/* --- start and end ---------------------------------------------------------------------------- */
+
+/* "Open MPI v4.1.4, package: ..." and "MPICH Version:      4.0.2\n..." become "Open MPI 4.1.4" and
+ * "MPICH 4.0.2". */
+static void name_library(char name[DT_LIBRARY_MAX]) {
+    char text[MPI_MAX_LIBRARY_VERSION_STRING + 1] = "", *rest = NULL;
+    int length = 0;
+    MPI_Get_library_version(text, &length);
+    text[strcspn(text, ",\r\n")] = 0;
+    size_t used = 0;
+    for (char *word = strtok_r(text, " \t:", &rest); word; word = strtok_r(NULL, " \t:", &rest)) {
+        if (strcmp(word, "Version") == 0)
+            continue;
+        if (word[0] == 'v' && isdigit((unsigned char)word[1]))
+            word++;
+        int n = snprintf(name + used, DT_LIBRARY_MAX - used, "%s%s", used ? " " : "", word);
+        used = used + (size_t)n < DT_LIBRARY_MAX ? used + (size_t)n : DT_LIBRARY_MAX - 1;
+    }
+}
+
+/* What this program wants of Open MPI, unless the user says otherwise; other libraries ignore it.
+ * A waiting rank gives its core away: the workers of this process may want it, and more ranks than
+ * cores would crawl. And messages within a host are copied by both sides: at these sizes that is
+ * no slower, and containers that forbid the other way make it complain on stderr. */
+static void set_defaults(void) {
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+    setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0);
+}
+
+/* srun left nothing by which Open MPI could find the other processes: its MPI_Init would end this
+ * process with a page of text, or make it rank 0 of 1. */
+static dt_status refuse_plain_srun(const dt_launcher *launcher) {
+#ifdef OPEN_MPI
+    if (launcher->n > 1 && !launcher->can_connect)
+        return dt_fail(DT_EUSAGE,
+                       "srun started %d processes that cannot find each other: use srun "
+                       "--mpi=pmix (srun --mpi=list shows what this Slurm knows), or mpirun inside "
+                       "the job",
+                       launcher->n);
+#else
+    (void)launcher;
+#endif
+    return DT_OK;
+}
+
+static dt_status refuse_singletons(const dt_launcher *launcher, int size, const char *library) {
+    if (launcher->n <= 1 || size > 1)
+        return DT_OK;
+    const char *fix = strcmp(launcher->name, "srun") == 0
+                          ? "use srun --mpi=pmix (srun --mpi=list shows what this Slurm knows), or "
+                            "mpirun inside the job"
+                          : "it belongs to another MPI, use the mpirun of the one named here";
+    return dt_fail(DT_EUSAGE,
+                   "%s started %d processes, but %s sees only this one, and they would train %d "
+                   "unrelated models: %s",
+                   launcher->name, launcher->n, library, launcher->n, fix);
+}
+
+/* Hosts are told apart by who can share memory, not by name. */
+static dt_status find_hosts(mpi_state *m, dt_group *group) {
+    struct {
+        int leader; /* lowest rank on this host */
+        char name[DT_HOST_MAX];
+    } mine = {.leader = m->rank}, *all = calloc((size_t)m->size, sizeof *all);
+    group->hosts = calloc((size_t)m->size, sizeof *group->hosts);
+    if (!all || !group->hosts) {
+        free(all);
+        return dt_fail(DT_EDEVICE, "no memory for the hosts of %d ranks", m->size);
+    }
+    dt_host_name(mine.name);
+    int code = MPI_Bcast(&mine.leader, 1, MPI_INT, 0, m->local);
+    if (code == MPI_SUCCESS)
+        code = MPI_Allgather(&mine, (int)sizeof mine, MPI_BYTE, all, (int)sizeof mine, MPI_BYTE,
+                             MPI_COMM_WORLD);
+    for (int r = 0; code == MPI_SUCCESS && r < m->size; r++) {
+        int leader = all[r].leader;
+        group->hosts[r].number = leader == r ? group->n_hosts++ : group->hosts[leader].number;
+        memcpy(group->hosts[r].name, all[r].name, DT_HOST_MAX);
+    }
+    free(all);
+    return checked(code, "exchanging the host names", (size_t)m->size, "ranks");
+}
+
+static dt_status join(mpi_state *m, const dt_launcher *launcher, dt_group *group) {
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(MPI_COMM_WORLD, &m->rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &m->size);
+    name_library(group->library);
+    DT_TRY(refuse_singletons(launcher, m->size, group->library));
+    DT_TRY(checked(
+        MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &m->local),
+        "MPI_Comm_split_type", (size_t)m->size, "ranks"));
+    MPI_Comm_set_errhandler(m->local, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(m->local, &group->local_rank);
+    MPI_Comm_size(m->local, &group->local_size);
+    group->rank = m->rank;
+    group->size = m->size;
+    DT_TRY(find_hosts(m, group));
+    if (m->size > 1 && group->local_size == m->size)
+        DT_TRY(shared_open(m));
+    return DT_OK;
+}
+
+static void mpi_close(void *state, bool broken) {
+    mpi_state *m = state;
+    if (broken) {
+        free(m->segment);
+    } else {
+        shared_close(m);
+        if (m->local != MPI_COMM_NULL)
+            MPI_Comm_free(&m->local);
+        MPI_Finalize();
+    }
+    free(m);
+}
+
+static dt_status mpi_open(int *argc, char ***argv, dt_group *group, void **state) {
+    *state = NULL;
+    dt_launcher launcher = dt_launcher_find();
+    DT_TRY(refuse_plain_srun(&launcher));
+    mpi_state *m = calloc(1, sizeof *m);
+    if (!m)
+        return dt_fail(DT_EDEVICE, "no memory for MPI's state");
+    m->window = MPI_WIN_NULL;
+    m->local = MPI_COMM_NULL;
+    set_defaults();
+    int provided = 0, code = MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+    if (code != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
+        free(m);
+        return dt_fail(DT_EDEVICE,
+                       "MPI did not start: MPI_Init_thread returned %d, thread level %d", code,
+                       provided);
+    }
+    dt_status status = join(m, &launcher, group);
+    if (status != DT_OK) { /* finalising waits for the others, unless there are none */
+        mpi_close(m, m->size > 1);
+        return status;
+    }
+    *state = m;
+    return DT_OK;
+}
+
+const dt_transport dt_transport_mpi = {
+    .own_thread = true,
+    .open = mpi_open,
+    .close = mpi_close,
+    .sum_i64 = mpi_sum_i64,
+    .sum_f32 = mpi_sum_f32,
+    .bcast = mpi_bcast,
+    .allgather = mpi_allgather,
+    .barrier = mpi_barrier,
+    .abort = mpi_abort,
+};

@@ -1,0 +1,267 @@
+/* ranks: 1 2 3 4
+ * timeout: 120
+ * tests/mpi_comm.c - the group over the real transport: exact data, guarded buffers, one outcome
+ * for all. */
+#include "t.h"
+
+#include <time.h>
+#include <unistd.h>
+
+#include "dist/comm.h"
+
+static dt_comm *comm;
+static int rank, size;
+
+static void reduce_counts(long counts[2]) {
+    int64_t both[2] = {counts[0], counts[1]};
+    if (dt_comm_sum_i64(comm, both, 2) != DT_OK)
+        both[1]++;
+    counts[0] = both[0];
+    counts[1] = both[1];
+}
+
+/* Rank r gives (r + 1) * k(i) for whole k: sums are known, and exact in float too. */
+static int64_t share(size_t i) {
+    return (int64_t)(2 * (i % 251)) - 100;
+}
+
+static int64_t ranks_sum(void) {
+    return (int64_t)size * (size + 1) / 2;
+}
+
+static void test_sum_i64(size_t n) {
+    const int64_t guard = 0x5eed5eed5eed5eed;
+    /* beyond 2^53: a detour through floating point would show */
+    const int64_t big = ((int64_t)1 << 58) + 1;
+    int64_t *v = malloc((n + 2) * sizeof *v), *x = v + 1;
+    v[0] = x[n] = guard;
+    for (size_t i = 0; i < n; i++)
+        x[i] = (rank + 1) * share(i) + (rank == 0 ? big : 0);
+    T_OK(dt_comm_sum_i64(comm, x, n));
+    size_t wrong = 0;
+    for (size_t i = 0; i < n; i++)
+        wrong += x[i] != ranks_sum() * share(i) + big;
+    T_CHECK(wrong == 0);
+    T_CHECK(v[0] == guard && x[n] == guard);
+    free(v);
+}
+
+static void test_sum_f32(size_t n) {
+    float *v = malloc((n + 2) * sizeof *v), *x = v + 1;
+    v[0] = x[n] = 42.0f;
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)((rank + 1) * share(i));
+    T_OK(dt_comm_sum_f32(comm, x, n));
+    size_t wrong = 0;
+    for (size_t i = 0; i < n; i++)
+        wrong += x[i] != (float)(ranks_sum() * share(i));
+    T_CHECK(wrong == 0);
+    T_CHECK(v[0] == 42.0f && x[n] == 42.0f);
+    free(v);
+}
+
+/* Back to back without a barrier: a rank that runs ahead must not write what another still reads.
+ */
+static void test_sums_in_a_row(void) {
+    enum { N = 200001, ROUNDS = 40 };
+    int64_t *x = malloc(N * sizeof *x);
+    size_t wrong = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < N; i++)
+            x[i] = (rank + 1) * (share(i) + round);
+        if (round % 4 == rank)
+            usleep(500);
+        T_OK(dt_comm_sum_i64(comm, x, N));
+        for (size_t i = 0; i < N; i++)
+            wrong += x[i] != ranks_sum() * (share(i) + round);
+    }
+    T_CHECK(wrong == 0);
+    free(x);
+}
+
+/* More ranges than the module can hold at once, ints and floats mixed, some overlapping in a chain:
+ * a range that was started twice is summed twice, in that order. */
+static void test_started_ranges(void) {
+    enum { RANGES = 150, EACH = 1001 };
+    int64_t *x = malloc(RANGES * EACH * sizeof *x);
+    float *f = malloc(RANGES * EACH * sizeof *f);
+    for (size_t i = 0; i < RANGES * EACH; i++) {
+        x[i] = (rank + 1) * share(i);
+        f[i] = (float)x[i];
+    }
+    for (size_t range = 0; range < RANGES; range++) {
+        T_OK(dt_comm_start_sum_i64(comm, x + range * EACH, EACH));
+        T_OK(dt_comm_start_sum_f32(comm, f + range * EACH, EACH));
+    }
+    T_OK(dt_comm_start_sum_i64(comm, x, EACH));
+    T_OK(dt_comm_wait(comm));
+    size_t wrong = 0;
+    for (size_t i = 0; i < RANGES * EACH; i++) {
+        int64_t once = ranks_sum() * share(i);
+        wrong += x[i] != (i < EACH ? once * size : once);
+        wrong += f[i] != (float)once;
+    }
+    T_CHECK(wrong == 0);
+    T_OK(dt_comm_wait(comm)); /* nothing started: returns at once */
+    free(x);
+    free(f);
+}
+
+static void test_bcast(size_t nbytes) {
+    unsigned char *buf = malloc(nbytes + 1);
+    for (int root = 0; root < size; root++) {
+        memset(buf, rank == root ? 0 : 0xff, nbytes + 1);
+        for (size_t i = 0; rank == root && i < nbytes; i++)
+            buf[i] = (unsigned char)(i * 7 + (size_t)root);
+        buf[nbytes] = 0xa5;
+        T_OK(dt_comm_bcast(comm, buf, nbytes, root));
+        size_t wrong = 0;
+        for (size_t i = 0; i < nbytes; i++)
+            wrong += buf[i] != (unsigned char)(i * 7 + (size_t)root);
+        T_CHECK(wrong == 0);
+        T_CHECK(buf[nbytes] == 0xa5);
+    }
+    free(buf);
+}
+
+static void test_allgather(size_t nbytes) {
+    unsigned char *mine = malloc(nbytes + 1), *all = malloc((size_t)size * nbytes + 1);
+    memset(mine, rank + 1, nbytes + 1);
+    all[(size_t)size * nbytes] = 0xa5;
+    T_OK(dt_comm_allgather(comm, mine, nbytes, all));
+    size_t wrong = 0;
+    for (size_t i = 0; i < (size_t)size * nbytes; i++)
+        wrong += all[i] != i / nbytes + 1;
+    T_CHECK(wrong == 0);
+    T_CHECK(all[(size_t)size * nbytes] == 0xa5);
+    T_FAILS(dt_comm_allgather(comm, mine, (1 << 24) + 1, all), DT_EUSAGE, "16777217");
+    free(mine);
+    free(all);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t); /* one clock for all processes of a host */
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Nobody leaves a barrier before the last has come. */
+static void test_barrier(void) {
+    for (int late = 0; late < size; late++) {
+        double times[2] = {0, 0}, all[2 * 8];
+        T_OK(dt_comm_barrier(comm));
+        if (rank == late)
+            usleep(30000);
+        times[0] = now();
+        T_OK(dt_comm_barrier(comm));
+        times[1] = now();
+        T_OK(dt_comm_allgather(comm, times, sizeof times, all));
+        for (int r = 0; r < size && dt_comm_hosts(comm) == 1; r++)
+            T_CHECK(all[2 * r + 1] >= all[2 * late]);
+    }
+}
+
+static void test_agree_all_well(void) {
+    dt_fail(DT_EIO, "an old failure that does not matter");
+    T_OK(dt_comm_agree(comm, DT_OK));
+}
+
+/* Ranks in failing (a bit mask) fail, each in its own way. */
+static void test_agree_failing(unsigned failing) {
+    bool mine = failing >> rank & 1;
+    int lowest = 0;
+    while (!(failing >> lowest & 1))
+        lowest++;
+    dt_status status = DT_OK;
+    char own[64], theirs[64];
+    snprintf(own, sizeof own, "train-images: %d bytes are missing", 100 + rank);
+    snprintf(theirs, sizeof theirs, "train-images: %d bytes are missing", 100 + lowest);
+    if (mine)
+        status = dt_fail(rank == lowest ? DT_EDATA : DT_EIO, "%s", own);
+    dt_status agreed = dt_comm_agree(comm, status);
+    if (mine) {
+        T_CHECK(agreed == (rank == lowest ? DT_EDATA : DT_EIO));
+        T_CHECK(strcmp(dt_error(), own) == 0);
+    } else {
+        char who[32];
+        snprintf(who, sizeof who, "rank %d (%s)", lowest, dt_comm_host(comm, lowest));
+        T_CHECK(agreed == DT_EDATA);
+        T_CHECK(strstr(dt_error(), who) != NULL);
+        T_CHECK(strstr(dt_error(), theirs) != NULL);
+    }
+    T_OK(dt_comm_agree(comm, DT_OK)); /* the group lives on */
+}
+
+static void test_identity(void) {
+    int ranks[8], host = dt_comm_host_of(comm, rank);
+    T_OK(dt_comm_allgather(comm, &rank, sizeof rank, ranks));
+    for (int r = 0; r < size; r++)
+        T_CHECK(ranks[r] == r);
+    T_CHECK(dt_comm_local_rank(comm) >= 0 && dt_comm_local_rank(comm) < dt_comm_local_size(comm));
+    T_CHECK(dt_comm_hosts(comm) >= 1 && dt_comm_hosts(comm) <= size);
+    T_CHECK(host >= 0 && host < dt_comm_hosts(comm));
+    int neighbours = 0;
+    for (int r = 0; r < size; r++) {
+        neighbours += dt_comm_host_of(comm, r) == host;
+        T_CHECK(dt_comm_host(comm, r)[0] != 0);
+    }
+    T_CHECK(neighbours == dt_comm_local_size(comm));
+    const char *library = dt_comm_library(comm);
+    T_CHECK(size > 1 || strcmp(library, "none") == 0);
+    T_CHECK(size == 1 || (strlen(library) > 4 && strpbrk(library, "0123456789")));
+    T_CHECK(!strpbrk(library, ",\n\t"));
+}
+
+/* Waiting for a late rank counts, sleeping elsewhere does not. */
+static void test_seconds(void) {
+    T_OK(dt_comm_barrier(comm));
+    (void)dt_comm_take_seconds(comm);
+    double start = now();
+    usleep(rank == 0 ? 200000 : 0);
+    double slept = now() - start;
+    T_OK(dt_comm_barrier(comm));
+    double inside = dt_comm_take_seconds(comm);
+    T_CHECK(inside >= 0 && inside <= now() - start - slept);
+    T_CHECK(rank == 0 || inside > 0.05);
+    T_CHECK(dt_comm_take_seconds(comm) == 0.0);
+}
+
+int main(int argc, char **argv) {
+    T_BEGIN(110);
+    const size_t sizes[] = {0, 1, 2, 3, 17, 4095, 4096, 4097, 65537, 1000003};
+    const char *expected = getenv("OMPI_COMM_WORLD_SIZE");
+    if (dt_comm_create(&argc, &argv, &comm) != DT_OK) {
+        fprintf(stderr, "%s\n", dt_error());
+        return 1;
+    }
+    t_reduce = reduce_counts;
+    t_rank = rank = dt_comm_rank(comm);
+    size = dt_comm_size(comm);
+    T_CHECK(size == (expected ? atoi(expected) : 1));
+    test_identity();
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        test_sum_i64(sizes[i]);
+        test_sum_f32(sizes[i]);
+        test_bcast(sizes[i]);
+    }
+    test_allgather(1);
+    test_allgather(1001);
+    if (size == 2) { /* more than MPI gets at once */
+        test_sum_f32((1 << 21) + 1);
+        test_bcast((1 << 24) + 3);
+    }
+    test_sums_in_a_row();
+    test_started_ranges();
+    test_barrier();
+    test_agree_all_well();
+    for (int r = 0; r < size; r++)
+        test_agree_failing(1u << r);
+    test_agree_failing((1u << size) - 1);
+    if (size > 2)
+        test_agree_failing(6); /* ranks 1 and 2 */
+    test_seconds();
+    int code = t_finish();
+    dt_comm_free(&comm);
+    dt_comm_free(&comm);
+    return code;
+}
