@@ -3,7 +3,7 @@
 #   tests/mpi_X.c    run by mpirun on several ranks   -> ctest mpi_X.n2 .. label mpi    (ranks: 1 2 3 4)
 #   tests/cli_X.sh   the whole program                -> ctest cli_X       label cli
 # and the first five lines of a file may say, in a comment, "ranks: 1 2 3 4", "timeout: 120" (seconds, 60 by default) and
-# "tier: all" (label long: only launch/test.sh --all runs it).
+# "tier: all" (label long: only launch/test.sh --all runs it). Each runs in an empty folder of its own.
 set(dt_n_tests 0)
 
 # Everybody may be root here, and may have fewer cores than ranks: launch/mpi-env.sh holds the reasons.
@@ -48,7 +48,7 @@ function(dt_test name file label processors)
   if(DT_SANITIZE)
     math(EXPR timeout "${timeout} * 5")
   endif()
-  add_test(NAME ${name} COMMAND ${ARGN})
+  add_test(NAME ${name} COMMAND bash "${CMAKE_SOURCE_DIR}/tests/in-temp.sh" ${ARGN})
   set_tests_properties(${name} PROPERTIES ENVIRONMENT "${dt_test_env}" TIMEOUT ${timeout} PROCESSORS ${processors}
                        LABELS "${label}" SKIP_RETURN_CODE 77)
   math(EXPR n "${dt_n_tests} + 1")
@@ -56,10 +56,15 @@ function(dt_test name file label processors)
 endfunction()
 
 function(dt_test_program name file)
-  add_executable(${name} "${file}")
+  add_executable(${name} "${file}" ${dt_keep_libraries})
   add_dependencies(${name} dt_version)
-  # Tests may look behind the public headers, so they see every library.
-  target_link_libraries(${name} PRIVATE dt_test_warnings ${dt_floors} dt_common MPI::MPI_C hdf5::hdf5 OneDNN::dnnl
+  # A test of a lower floor builds without the upper one. Tests may look behind the public headers, so they see every library.
+  set(floors ${dt_floors})
+  file(STRINGS "${file}" launch REGEX "^#include \"launch/")
+  if(NOT launch)
+    list(REMOVE_ITEM floors dt_launch)
+  endif()
+  target_link_libraries(${name} PRIVATE dt_test_warnings ${floors} dt_common MPI::MPI_C hdf5::hdf5 OneDNN::dnnl
                         Jansson::Jansson ZLIB::ZLIB OpenSSL::Crypto)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
 endfunction()
@@ -69,7 +74,7 @@ foreach(file IN LISTS files)
   get_filename_component(program "${file}" NAME_WE)
   string(REGEX REPLACE "^test_" "" name "${program}")
   dt_test_program(${program} "${file}")
-  dt_test(${name} "${file}" unit 1 ${program})
+  dt_test(${name} "${file}" unit 1 $<TARGET_FILE:${program}>)
 endforeach()
 
 file(GLOB files CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/mpi_*.c")
@@ -89,7 +94,7 @@ if(TARGET dtrain)
   list(APPEND dt_test_env "DTRAIN=$<TARGET_FILE:dtrain>")
   foreach(file IN LISTS files)
     get_filename_component(name "${file}" NAME_WE)
-    dt_test(${name} "${file}" cli 2 bash "${CMAKE_SOURCE_DIR}/tests/in-temp.sh" bash "${file}")
+    dt_test(${name} "${file}" cli 2 bash "${file}")
   endforeach()
 endif()
 

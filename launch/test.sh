@@ -85,7 +85,7 @@ stage_clang() {
 }
 stage_tidy() {
     cmake -S . -B "$logs/clang" -DCMAKE_C_COMPILER=clang -DDT_WERROR=ON >/dev/null
-    sources c | grep -v '^tests/' | each clang-tidy --quiet -p "$logs/clang"
+    sources c | grep -v '^tests/' | each clang-tidy --quiet -p "$logs/clang" 2> >(grep -v generated)
 }
 stage_cppcheck() {
     cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr --std=c11 -j "$jobs" \
@@ -126,7 +126,7 @@ stage_tsan() { # threads of our own: the worker pool, queues, the writer. oneDNN
 stage_valgrind() {
     local test
     for test in idx checkpoint; do
-        valgrind --quiet --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite "$logs/gcc/tests/test_$test"
+        tests/in-temp.sh valgrind --quiet --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite "$logs/gcc/tests/test_$test"
     done
 }
 stage_onednn3() { # the same tests of the CPU's back end with the other major version of oneDNN

@@ -11,11 +11,12 @@ places="$places|$(j 'files\.python' 'hosted')|$(j 'before' '-stop')"
 people="$(j 'the (develo' 'per|c' 'eo)\b')|$(j 'farm-(be' 'nch|stu' 'dio)')|$(j 'this ses' 'sion')|$(j '\bsub-?ag' 'ents?\b')"
 people="$people|$(j '\bA' 'I\b assis' 'tant')"
 open="$(j '\bTO' 'DO\b')|$(j '\bFIX' 'ME\b')|$(j '\bX' 'XX\b')|$(j '\bHA' 'CK\b')|$(j 'not implem' 'ented')|$(j 'unimplem' 'ented')"
+status_word="$(j '"unimplem' 'ented"')" # oneDNN's name of an error
 
 # check FILE...: prints every line that does not belong; fails if there is one.
 check() {
     local found
-    found=$(grep -nHEi "$places|$people" "$@" || true; grep -nHE "$open" "$@" || true)
+    found=$(grep -nHEi "$places|$people" "$@" || true; grep -nHE "$open" "$@" | grep -vF "$status_word" || true)
     [ -z "$found" ] || printf '%s\n' "$found" | sed 's/^/wording: /'
     [ -z "$found" ]
 }
