@@ -1,0 +1,353 @@
+/* launch/history.c - what happened, for run.h5 and log.jsonl.
+ *
+ * Rows of steps wait in a buffer of their own until the tables are free to change: the writer
+ * thread reads the tables while the steps go on. The log is for people who follow a run: every
+ * epoch, and a step now and then. */
+#include "launch/history.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dtrain_version.h"
+#include "io/log.h"
+
+enum { LOG_EVERY = 50 }; /* steps between two lines of the log */
+
+struct dt_history {
+    const dt_setup *setup;
+    dt_run *run;
+    char log[DT_PATH_MAX];
+    dt_step_row *pending; /* [n_pending], not in the tables yet */
+    size_t n_pending, capacity;
+    int64_t failures;
+};
+
+/* -- Failures -------------------------------------------------------------------------------- */
+
+static void note(dt_history *h, dt_status status) {
+    if (status != DT_OK && h->failures++ == 0)
+        dt_warn("%s; training goes on, its record is not whole", dt_error());
+}
+
+/* -- The log --------------------------------------------------------------------------------- */
+
+/* Close, append and free what was built. */
+static void log_line(dt_history *h, dt_json *j) {
+    dt_json_close(j, '}');
+    if (j->failed)
+        note(h, dt_fail(DT_EDEVICE, "no memory for a line of %s", h->log));
+    else
+        note(h, dt_log_append(h->log, j->text));
+    dt_json_free(j);
+}
+
+static void log_event(dt_json *j, const char *event) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    dt_json_open(j, NULL, '{');
+    dt_json_str(j, "event", event);
+    dt_json_num(j, "time", (double)now.tv_sec + 1e-3 * (double)(now.tv_nsec / 1000000));
+}
+
+static void log_start(dt_history *h, const dt_position *at) {
+    const dt_setup *s = h->setup;
+    dt_json j = {0};
+    log_event(&j, at->resumed_step >= 0 ? "resume" : "start");
+    dt_json_int(&j, "epoch", at->epoch);
+    dt_json_int(&j, "step", at->step);
+    dt_json_int(&j, "epochs", s->options.epochs);
+    dt_json_int(&j, "steps_per_epoch", dt_plan_steps(&s->plan));
+    dt_json_int(&j, "ranks", s->size);
+    dt_json_int(&j, "workers", dt_plan_total_workers(&s->plan));
+    dt_json_str(&j, "model", s->net->spec);
+    log_line(h, &j);
+}
+
+static void log_step(dt_history *h, const dt_step_row *row) {
+    dt_json j = {0};
+    log_event(&j, "step");
+    dt_json_int(&j, "epoch", row->epoch);
+    dt_json_int(&j, "step", row->step);
+    dt_json_num(&j, "loss", row->epoch_loss);
+    dt_json_num(&j, "accuracy", row->epoch_accuracy);
+    dt_json_num(&j, "learning_rate", row->learning_rate);
+    dt_json_num(&j, "gradient_norm", row->gradient_norm);
+    dt_json_num(&j, "images_per_second", row->images_per_second);
+    log_line(h, &j);
+}
+
+static void log_epoch(dt_history *h, const dt_epoch_line *line) {
+    const struct {
+        const char *name;
+        double value;
+    } fields[] = {{"train_loss", line->train_loss},
+                  {"train_accuracy", line->train_accuracy},
+                  {"validation_loss", line->validation_loss},
+                  {"validation_accuracy", line->validation_accuracy},
+                  {"test_loss", line->test_loss},
+                  {"test_accuracy", line->test_accuracy},
+                  {"learning_rate", line->learning_rate},
+                  {"seconds", line->seconds},
+                  {"images_per_second", line->images_per_second}};
+    dt_json j = {0};
+    log_event(&j, "epoch");
+    dt_json_int(&j, "epoch", line->epoch);
+    dt_json_int(&j, "epochs", line->epochs);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (!isnan(fields[i].value))
+            dt_json_num(&j, fields[i].name, fields[i].value);
+    dt_json_bool(&j, "is_best", line->is_best);
+    log_line(h, &j);
+}
+
+/* -- Rows ------------------------------------------------------------------------------------ */
+
+void dt_history_step(dt_history *h, const dt_step_row *row) {
+    if (h->n_pending == h->capacity) {
+        size_t capacity = h->capacity ? 2 * h->capacity : 256;
+        dt_step_row *grown = realloc(h->pending, capacity * sizeof *grown);
+        if (!grown) {
+            note(h, dt_fail(DT_EDEVICE, "no memory for %zu rows of steps", capacity));
+            return;
+        }
+        h->pending = grown;
+        h->capacity = capacity;
+    }
+    h->pending[h->n_pending++] = *row;
+    if (row->step % LOG_EVERY == 0)
+        log_step(h, row);
+}
+
+static void flush_steps(dt_history *h) {
+    for (size_t i = 0; i < h->n_pending; i++) {
+        const dt_step_row *row = &h->pending[i];
+        const double values[DT_STEP_COLUMNS] = {[DT_STEP_LOSS] = row->loss,
+                                                [DT_STEP_LEARNING_RATE] = row->learning_rate,
+                                                [DT_STEP_GRADIENT_NORM] = row->gradient_norm};
+        note(h, dt_table_add(&h->run->steps, row->step, values));
+    }
+    h->n_pending = 0;
+}
+
+static dt_status add_epoch(dt_history *h, const dt_epoch_line *line, const int64_t *confusion) {
+    const double values[DT_EPOCH_COLUMNS] = {
+        [DT_EPOCH_TRAIN_LOSS] = line->train_loss,
+        [DT_EPOCH_TRAIN_ACCURACY] = line->train_accuracy,
+        [DT_EPOCH_VALIDATION_LOSS] = line->validation_loss,
+        [DT_EPOCH_VALIDATION_ACCURACY] = line->validation_accuracy,
+        [DT_EPOCH_TEST_LOSS] = line->test_loss,
+        [DT_EPOCH_TEST_ACCURACY] = line->test_accuracy,
+        [DT_EPOCH_LEARNING_RATE] = line->learning_rate,
+        [DT_EPOCH_SECONDS] = line->seconds,
+        [DT_EPOCH_IMAGES_PER_SECOND] = line->images_per_second};
+    DT_TRY(dt_table_add(&h->run->epochs, line->epoch, values));
+    return dt_run_add_confusion(h->run, confusion);
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* v[n] -> minimum, median, maximum, and which rank had the maximum. Sorts v. */
+static void summarise(double *v, int n, double out[4]) {
+    int slowest = 0;
+    for (int r = 1; r < n; r++)
+        if (v[r] > v[slowest])
+            slowest = r;
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    out[0] = v[0];
+    out[1] = n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
+    out[2] = v[n - 1];
+    out[3] = slowest;
+}
+
+/* A column of the ranks' table, from what lies at offset in each rank's phases. scratch: [n]. */
+static void set_phase(double *values, size_t width, const dt_phases *phases, size_t offset, int n,
+                      double *scratch) {
+    for (int r = 0; r < n; r++)
+        memcpy(&scratch[r], (const char *)&phases[r] + offset, sizeof *scratch);
+    double four[4];
+    if (n > DT_RANKS_FULL)
+        summarise(scratch, n, four);
+    memcpy(values, n > DT_RANKS_FULL ? four : scratch, width * sizeof *values);
+}
+
+static dt_status add_phases(dt_history *h, int64_t epoch, const dt_phases *phases) {
+    static const size_t offset[DT_RANK_COLUMNS] = {
+        [DT_RANK_COMPUTE_SECONDS] = offsetof(dt_phases, compute),
+        [DT_RANK_REDUCE_SECONDS] = offsetof(dt_phases, reduce),
+        [DT_RANK_WAIT_SECONDS] = offsetof(dt_phases, wait),
+        [DT_RANK_INPUT_SECONDS] = offsetof(dt_phases, input),
+        [DT_RANK_CHECKPOINT_SECONDS] = offsetof(dt_phases, checkpoint),
+        [DT_RANK_IMAGES] = offsetof(dt_phases, images)};
+    size_t width = h->run->ranks.width, n = (size_t)h->setup->size;
+    double *values = malloc((DT_RANK_COLUMNS * width + n) * sizeof *values);
+    if (!values)
+        return dt_fail(DT_EDEVICE, "no memory for the times of %zu ranks", n);
+    for (size_t c = 0; c < DT_RANK_COLUMNS; c++)
+        set_phase(values + c * width, width, phases, offset[c], (int)n,
+                  values + DT_RANK_COLUMNS * width);
+    dt_status status = dt_table_add(&h->run->ranks, epoch, values);
+    free(values);
+    return status;
+}
+
+void dt_history_epoch(dt_history *h, const dt_epoch_line *line, const int64_t *confusion,
+                      const dt_phases *phases) {
+    log_epoch(h, line);
+    note(h, add_epoch(h, line, confusion));
+    if (phases)
+        note(h, add_phases(h, line->epoch, phases));
+}
+
+/* -- Attributes ------------------------------------------------------------------------------ */
+
+static void utc_now(char text[32]) {
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+}
+
+/* The command as the system has it: words, separated by blanks here. */
+static void read_command_line(char *text, size_t nbytes) {
+    ssize_t n = -1;
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        n = read(fd, text, nbytes - 1);
+        close(fd);
+    }
+    text[n > 0 ? n : 0] = 0;
+    for (ssize_t i = 0; i + 1 < n; i++)
+        if (text[i] == 0)
+            text[i] = ' ';
+}
+
+/* "hostA, hostB (2)": a name for each rank would be long; equal neighbours are counted. */
+static void list_places(const dt_setup *s, size_t offset, char *text, size_t nbytes) {
+    size_t at = 0;
+    text[0] = 0;
+    for (int r = 0, n; r < s->size && at < nbytes; r += n) {
+        const char *name = (const char *)&s->places[r] + offset;
+        for (n = 1; r + n < s->size; n++)
+            if (strcmp((const char *)&s->places[r + n] + offset, name) != 0)
+                break;
+        int wrote = n == 1 ? snprintf(text + at, nbytes - at, "%s%s", at ? ", " : "", name)
+                           : snprintf(text + at, nbytes - at, "%s%s (%d)", at ? ", " : "", name, n);
+        at += (size_t)(wrote > 0 ? wrote : 0);
+    }
+}
+
+static dt_status describe_data(dt_run *run, const dt_setup *s) {
+    static const char *const names[] = {"train_images_sha256", "train_labels_sha256",
+                                        "test_images_sha256", "test_labels_sha256"};
+    DT_TRY(dt_run_set_text(run, "data", s->options.data));
+    for (int f = 0; f < 4; f++)
+        DT_TRY(dt_run_set_text(run, names[f], s->data->sha256[f]));
+    DT_TRY(dt_run_set_int(run, "train_samples", s->n_train));
+    DT_TRY(dt_run_set_int(run, "validation_samples", s->n_validation));
+    DT_TRY(dt_run_set_int(run, "test_samples", (int64_t)s->data->test.n));
+    DT_TRY(dt_run_set_number(run, "mean", s->data->mean));
+    return dt_run_set_number(run, "std", s->data->std);
+}
+
+static dt_status describe_places(dt_run *run, const dt_setup *s) {
+    char text[2048];
+    list_places(s, offsetof(dt_place, host), text, sizeof text);
+    DT_TRY(dt_run_set_text(run, "hosts", text));
+    list_places(s, offsetof(dt_place, device), text, sizeof text);
+    DT_TRY(dt_run_set_text(run, "devices", text));
+    DT_TRY(dt_run_set_text(run, "fingerprint", s->fingerprint));
+    DT_TRY(dt_run_set_text(run, "comm_library", dt_comm_library(s->comm)));
+    DT_TRY(dt_run_set_int(run, "ranks", s->size));
+    DT_TRY(dt_run_set_int(run, "threads", s->workers[0]));
+    return dt_run_set_int(run, "workers", dt_plan_total_workers(&s->plan));
+}
+
+static dt_status describe_run(dt_run *run, const dt_setup *s) {
+    char text[2048];
+    dt_json config = {0};
+    dt_options_json(&s->options, &config);
+    dt_status status = config.failed ? dt_fail(DT_EDEVICE, "no memory for the options")
+                                     : dt_run_set_text(run, "config", config.text);
+    dt_json_free(&config);
+    DT_TRY(status);
+    read_command_line(text, sizeof text);
+    DT_TRY(dt_run_set_text(run, "command_line", text));
+    utc_now(text);
+    DT_TRY(dt_run_set_text(run, "start_time", text));
+    DT_TRY(dt_run_set_text(run, "model", s->net->spec));
+    DT_TRY(dt_run_set_int(run, "parameters", (int64_t)s->net->n_params));
+    DT_TRY(dt_run_set_int(run, "classes", s->net->classes));
+    DT_TRY(dt_run_set_int(run, "seed", (int64_t)s->options.seed));
+    DT_TRY(dt_run_set_int(run, "steps_per_epoch", dt_plan_steps(&s->plan)));
+    DT_TRY(dt_run_set_text(run, "best_kind", dt_best_kind(s)));
+    DT_TRY(describe_places(run, s));
+    return describe_data(run, s);
+}
+
+/* -------------------------------------------------------------------------------------------- */
+
+dt_run *dt_history_tables(dt_history *h, int status) {
+    char text[32];
+    flush_steps(h);
+    utc_now(text);
+    note(h, dt_run_set_text(h->run, "end_time", text));
+    note(h, dt_run_set_int(h->run, "exit_status", status));
+    return h->run;
+}
+
+double dt_history_test_accuracy(const dt_history *h) {
+    const dt_table *epochs = &h->run->epochs;
+    return epochs->n ? epochs->column[DT_EPOCH_TEST_ACCURACY].v[epochs->n - 1] : NAN;
+}
+
+int64_t dt_history_failures(const dt_history *h) {
+    return h->failures;
+}
+
+/* Nothing to keep from before the first update: its row is made again. */
+static void restore(dt_history *h, const char *dir, const dt_position *at) {
+    char path[DT_PATH_MAX];
+    if (at->resumed_step < 1)
+        return;
+    dt_status status = dt_path_join(path, dir, "run.h5");
+    if (status == DT_OK)
+        status = dt_run_restore(path, at->epoch, at->step, h->run);
+    if (status != DT_OK)
+        dt_warn("%s: the record starts anew at step %lld", dt_error(), (long long)at->step);
+}
+
+dt_status dt_history_open(const dt_setup *setup, const char *dir, const dt_position *at,
+                          dt_history **out) {
+    dt_history *h = calloc(1, sizeof *h);
+    *out = h;
+    if (!h)
+        return dt_fail(DT_EDEVICE, "no memory for the record of %s", dir);
+    h->setup = setup;
+    dt_status status;
+    DT_TRY_GOTO(status, dt_path_join(h->log, dir, "log.jsonl"), failed);
+    DT_TRY_GOTO(status, dt_run_create(setup->size, setup->net->classes, &h->run), failed);
+    restore(h, dir, at);
+    DT_TRY_GOTO(status, describe_run(h->run, setup), failed);
+    log_start(h, at);
+    return DT_OK;
+failed:
+    dt_history_close(out);
+    return status;
+}
+
+void dt_history_close(dt_history **history) {
+    dt_history *h = *history;
+    if (!h)
+        return;
+    dt_run_free(&h->run);
+    free(h->pending);
+    free(h);
+    *history = NULL;
+}

@@ -1,0 +1,13 @@
+/* launch/rundir.h - which directory a run writes to. Rank 0's business. */
+#ifndef DT_LAUNCH_RUNDIR_H
+#define DT_LAUNCH_RUNDIR_H
+
+#include "launch/options.h"
+
+/* Choose, make and probe the run directory: --out, else with --resume what runs/latest links to,
+ * else (and when there is no such link) a new runs/<date>-<time>, to which runs/latest then links.
+ * DT_EUSAGE: it holds a run already, and --resume is not given. DT_EIO: it cannot be made or
+ * written to. */
+DT_NODISCARD dt_status dt_rundir_choose(const dt_options *options, char dir[DT_PATH_MAX]);
+
+#endif

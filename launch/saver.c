@@ -1,0 +1,168 @@
+/* launch/saver.c - the thread that writes HDF5 files. See saver.h. */
+#include "launch/saver.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/log.h"
+
+struct dt_saver {
+    char dir[DT_PATH_MAX];
+    int keep;
+    pthread_t thread;
+    pthread_mutex_t lock; /* for all below */
+    pthread_cond_t changed;
+    bool is_busy, is_over;
+    dt_checkpoint *checkpoint; /* the job: the thread's alone while is_busy */
+    bool is_best;
+    dt_run *run;
+    dt_saver_report report;
+};
+
+/* -- The thread's side ----------------------------------------------------------------------- */
+
+static void note_failure(dt_saver *w) {
+    dt_warn("%s; training goes on", dt_error());
+    pthread_mutex_lock(&w->lock);
+    if (w->report.failures++ == 0)
+        dt_error_copy(w->report.error);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static dt_status link_to(const dt_saver *w, const char *target, const char *name) {
+    char link[DT_PATH_MAX];
+    DT_TRY(dt_path_join(link, w->dir, name));
+    return dt_link_replace(target, link);
+}
+
+/* The file first, then the links, then the pruning: at any moment latest.h5 is whole. */
+static dt_status write_checkpoint(dt_saver *w) {
+    char path[DT_PATH_MAX];
+    DT_TRY(dt_checkpoint_path(path, w->dir, w->checkpoint->step));
+    DT_TRY(dt_checkpoint_write(path, w->checkpoint));
+    const char *name = strrchr(path, '/') + 1;
+    DT_TRY(link_to(w, name, "latest.h5"));
+    pthread_mutex_lock(&w->lock);
+    w->report.saved_step = w->checkpoint->step;
+    pthread_mutex_unlock(&w->lock);
+    if (w->is_best)
+        DT_TRY(link_to(w, name, "best.h5"));
+    dt_checkpoint_prune(w->dir, w->keep);
+    return DT_OK;
+}
+
+static dt_status write_run(dt_saver *w) {
+    char path[DT_PATH_MAX];
+    DT_TRY(dt_path_join(path, w->dir, "run.h5"));
+    return dt_run_write(path, w->run);
+}
+
+static void write_job(dt_saver *w) {
+    if (w->checkpoint && write_checkpoint(w) != DT_OK)
+        note_failure(w);
+    if (w->run && write_run(w) != DT_OK)
+        note_failure(w);
+    dt_checkpoint_free(&w->checkpoint);
+    w->run = NULL;
+}
+
+static void *saver_main(void *arg) {
+    dt_saver *w = arg;
+    pthread_mutex_lock(&w->lock);
+    while (!w->is_over || w->is_busy) {
+        if (!w->is_busy) {
+            pthread_cond_wait(&w->changed, &w->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&w->lock);
+        write_job(w);
+        pthread_mutex_lock(&w->lock);
+        w->is_busy = false;
+        pthread_cond_broadcast(&w->changed);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* -- The trainer's side ---------------------------------------------------------------------- */
+
+/* Signals are for the thread that trains. */
+static int start_thread(dt_saver *w) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int failed = pthread_create(&w->thread, NULL, saver_main, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return failed;
+}
+
+dt_status dt_saver_open(const char *dir, int keep, dt_saver **out) {
+    *out = NULL;
+    dt_saver *w = calloc(1, sizeof *w);
+    if (!w)
+        return dt_fail(DT_EDEVICE, "no memory for the writer of %s", dir);
+    snprintf(w->dir, sizeof w->dir, "%s", dir);
+    w->keep = keep;
+    w->report.saved_step = -1;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->changed, NULL);
+    int failed = start_thread(w);
+    if (failed) {
+        pthread_cond_destroy(&w->changed);
+        pthread_mutex_destroy(&w->lock);
+        free(w);
+        return dt_fail(DT_EDEVICE, "no thread to write to %s: %s", dir, strerror(failed));
+    }
+    *out = w;
+    return DT_OK;
+}
+
+static void wait_idle(dt_saver *w) {
+    while (w->is_busy)
+        pthread_cond_wait(&w->changed, &w->lock);
+}
+
+void dt_saver_wait(dt_saver *w) {
+    pthread_mutex_lock(&w->lock);
+    wait_idle(w);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void dt_saver_submit(dt_saver *w, dt_checkpoint **checkpoint, bool is_best, dt_run *run) {
+    pthread_mutex_lock(&w->lock);
+    wait_idle(w);
+    w->checkpoint = checkpoint ? *checkpoint : NULL;
+    w->is_best = is_best;
+    w->run = run;
+    w->is_busy = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    if (checkpoint)
+        *checkpoint = NULL;
+}
+
+dt_saver_report dt_saver_result(dt_saver *w) {
+    pthread_mutex_lock(&w->lock);
+    wait_idle(w);
+    dt_saver_report report = w->report;
+    pthread_mutex_unlock(&w->lock);
+    return report;
+}
+
+void dt_saver_close(dt_saver **saver) {
+    dt_saver *w = *saver;
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->is_over = true;
+    pthread_cond_broadcast(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+    *saver = NULL;
+}

@@ -1,0 +1,206 @@
+/* launch/setup.c - data, samples, network and device of a run: the same on every rank, or a
+ * refusal.
+ *
+ * Work that can fail on one rank alone (files, memory, the device) is done first and agreed on
+ * after; what ranks could see differently (the data's digests, the fingerprint) is gathered and
+ * compared. */
+#include "launch/setup.h"
+
+#include <gnu/libc-version.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "dist/topology.h"
+#include "dtrain_version.h"
+#include "io/log.h"
+#include "io/rng.h"
+
+/* Which samples --samples n takes must never change: neither with --seed nor with a later version.
+ */
+enum { SUBSET_SEED = 0 };
+
+double dt_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void dt_setup_begin(dt_setup *s, const dt_options *options, const dt_backend *backend,
+                    dt_comm *comm) {
+    *s = (dt_setup){.options = *options,
+                    .backend = backend,
+                    .comm = comm,
+                    .rank = dt_comm_rank(comm),
+                    .size = dt_comm_size(comm),
+                    .started = dt_now()};
+    if (s->options.micro_batch == 0)
+        s->options.micro_batch = backend->default_micro_batch;
+}
+
+/* Every rank sees the same table of digests, hence all return the same. */
+static dt_status compare_digests(dt_setup *s) {
+    enum { BYTES = 4 * DT_SHA256_HEX };
+    char(*all)[4][DT_SHA256_HEX] = malloc((size_t)s->size * BYTES);
+    dt_status status = all ? DT_OK : dt_fail(DT_EDEVICE, "no memory for %d digests", s->size * 4);
+    DT_TRY_GOTO(status, dt_comm_agree(s->comm, status), done);
+    DT_TRY_GOTO(status, dt_comm_allgather(s->comm, s->data->sha256, BYTES, all), done);
+    for (int r = 1; r < s->size && status == DT_OK; r++)
+        for (int f = 0; f < 4 && status == DT_OK; f++)
+            if (strcmp(all[r][f], all[0][f]) != 0)
+                status = dt_fail(DT_EDATA,
+                                 "%s is not the same on all hosts: SHA-256 %.12s... on rank 0 "
+                                 "(%s), %.12s... on rank %d (%s)",
+                                 s->data->path[f], all[0][f], dt_comm_host(s->comm, 0), all[r][f],
+                                 r, dt_comm_host(s->comm, r));
+done:
+    free(all);
+    return status;
+}
+
+dt_status dt_setup_data(dt_setup *s) {
+    int threads = s->options.threads > 0
+                      ? (int)s->options.threads
+                      : dt_topology_share(dt_comm_local_rank(s->comm), dt_comm_local_size(s->comm));
+    dt_status status = dt_dataset_open(s->options.data, threads, &s->data);
+    DT_TRY(dt_comm_agree(s->comm, status));
+    return compare_digests(s);
+}
+
+dt_status dt_setup_samples(dt_setup *s) {
+    int64_t all = (int64_t)s->data->train.n;
+    int64_t n = s->options.samples ? s->options.samples : all;
+    if (n > all)
+        return dt_fail(DT_EUSAGE, "--samples %lld: %s has only %lld", (long long)n,
+                       s->data->path[0], (long long)all);
+    if (s->options.validation >= n)
+        return dt_fail(DT_EUSAGE, "--validation %lld holds out all of the %lld samples",
+                       (long long)s->options.validation, (long long)n);
+    s->n_validation = s->options.validation;
+    s->n_train = n - s->n_validation;
+    s->chosen = malloc((size_t)n * sizeof *s->chosen);
+    dt_status status = DT_OK;
+    if (!s->chosen)
+        status = dt_fail(DT_EDEVICE, "no memory for the numbers of %lld samples", (long long)n);
+    for (int64_t i = 0; status == DT_OK && i < n; i++)
+        s->chosen[i] =
+            (int64_t)dt_permute((uint64_t)all, (uint64_t)i, SUBSET_SEED, DT_RNG_SUBSET, 0);
+    return dt_comm_agree(s->comm, status);
+}
+
+dt_status dt_setup_network(dt_setup *s, const char *spec) {
+    const dt_dataset *data = s->data;
+    dt_status status = dt_net_parse(spec, (dt_shape){1, data->height, data->width}, &s->net);
+    if (status == DT_OK)
+        status = dt_dataset_check_labels(data, s->net->classes);
+    return dt_comm_agree(s->comm, status);
+}
+
+/* Who computes where: each rank describes its place, all know all. */
+static dt_status gather_places(dt_setup *s) {
+    dt_place mine = {.local_rank = dt_comm_local_rank(s->comm)};
+    dt_topology topology;
+    dt_topology_read(dt_comm_local_rank(s->comm), dt_comm_local_size(s->comm), &topology);
+    mine.cores_allowed = topology.cores_allowed;
+    mine.cores_total = topology.cores_total;
+    mine.threads = s->options.threads > 0 ? (int)s->options.threads : topology.share;
+    snprintf(mine.host, sizeof mine.host, "%s", dt_comm_host(s->comm, s->rank));
+    snprintf(mine.device, sizeof mine.device, "%s", topology.cpu);
+    s->places = calloc((size_t)s->size, sizeof *s->places);
+    s->workers = calloc((size_t)s->size, sizeof *s->workers);
+    dt_status status = DT_OK;
+    if (!s->places || !s->workers)
+        status = dt_fail(DT_EDEVICE, "no memory for the places of %d ranks", s->size);
+    DT_TRY(dt_comm_agree(s->comm, status));
+    DT_TRY(dt_comm_allgather(s->comm, &mine, sizeof mine, s->places));
+    for (int r = 0; r < s->size; r++)
+        s->workers[r] = s->places[r].threads;
+    return DT_OK;
+}
+
+/* The bits are promised for one fingerprint. Another one on some host is legal, but must not go
+ * unsaid. */
+static dt_status compare_fingerprints(dt_setup *s) {
+    char mine[DT_FINGERPRINT_MAX];
+    s->backend->describe(mine, sizeof mine);
+    size_t n = strlen(mine);
+    snprintf(mine + n, sizeof mine - n, "; libc %s; dtrain %s", gnu_get_libc_version(),
+             DTRAIN_VERSION);
+    char *all = calloc((size_t)s->size, DT_FINGERPRINT_MAX);
+    dt_status status = all ? DT_OK : dt_fail(DT_EDEVICE, "no memory for %d names", s->size);
+    DT_TRY_GOTO(status, dt_comm_agree(s->comm, status), done);
+    DT_TRY_GOTO(status, dt_comm_allgather(s->comm, mine, DT_FINGERPRINT_MAX, all), done);
+    memcpy(s->fingerprint, all, DT_FINGERPRINT_MAX);
+    for (int r = 1; r < s->size && s->rank == 0; r++) {
+        const char *theirs = all + (size_t)r * DT_FINGERPRINT_MAX;
+        if (strcmp(theirs, all) == 0)
+            continue;
+        dt_warn("rank %d (%s) computes with \"%s\", rank 0 (%s) with \"%s\": the bits of this run "
+                "depend on which ranks compute what",
+                r, dt_comm_host(s->comm, r), theirs, dt_comm_host(s->comm, 0), all);
+        break;
+    }
+done:
+    free(all);
+    return status;
+}
+
+static dt_status open_device(dt_setup *s, double mean, double std) {
+    const dt_options *o = &s->options;
+    dt_device_config config = {
+        .net = s->net,
+        .precision = (dt_precision)o->precision,
+        .micro_batch = s->plan.micro,
+        .threads = s->workers[s->rank],
+        .seed = o->seed,
+        .label_smoothing = (float)o->label_smoothing,
+        .exact = o->reduce == DT_REDUCE_EXACT,
+        .max_micros = dt_plan_max_micros(&s->plan),
+        .optim = {.kind = (dt_optimizer)o->optimizer,
+                  .nesterov = o->nesterov,
+                  .momentum = (float)o->momentum,
+                  .beta2 = 0.999f,
+                  .epsilon = 1e-8f,
+                  .weight_decay = (float)o->weight_decay,
+                  .clip_norm = (float)o->clip_norm},
+        .mean = mean,
+        .std = std,
+    };
+    const dt_samples *train = &s->data->train, *test = &s->data->test;
+    DT_TRY(s->backend->open(&config, &s->device));
+    DT_TRY(s->backend->load(s->device, DT_TRAIN, train->images, train->labels, train->n));
+    return s->backend->load(s->device, DT_TEST, test->images, test->labels, test->n);
+}
+
+dt_status dt_setup_device(dt_setup *s, double mean, double std) {
+    const dt_options *o = &s->options;
+    bool trains = o->command == DT_CMD_TRAIN;
+    if (trains && o->batch < o->micro_batch)
+        return dt_fail(DT_EUSAGE,
+                       "--batch %lld is smaller than the micro-batch of %lld samples that one "
+                       "worker computes: give --micro-batch %lld too, or a larger batch",
+                       (long long)o->batch, (long long)o->micro_batch, (long long)o->batch);
+    DT_TRY(gather_places(s));
+    s->plan = (dt_plan){.n = trains ? s->n_train : (int64_t)s->data->test.n,
+                        .batch = (int)(trains ? o->batch : o->micro_batch),
+                        .micro = (int)o->micro_batch,
+                        .seed = o->seed,
+                        .n_ranks = s->size,
+                        .workers = s->workers};
+    DT_TRY(compare_fingerprints(s));
+    return dt_comm_agree(s->comm, open_device(s, mean, std));
+}
+
+void dt_setup_close(dt_setup *s) {
+    if (s->device)
+        s->backend->close(&s->device);
+    dt_net_free(&s->net);
+    dt_dataset_close(&s->data);
+    free(s->chosen);
+    free(s->workers);
+    free(s->places);
+    s->chosen = NULL;
+    s->workers = NULL;
+    s->places = NULL;
+}

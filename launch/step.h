@@ -1,0 +1,39 @@
+/* launch/step.h - one step over all ranks: gradient, all-reduce, update; and where the time went.
+ */
+#ifndef DT_LAUNCH_STEP_H
+#define DT_LAUNCH_STEP_H
+
+#include "launch/setup.h"
+
+typedef struct dt_stepper dt_stepper;
+
+typedef struct { /* all global: the same on every rank */
+    int64_t sums[DT_N_SUMS];
+    double norm; /* of the gradient, before clipping */
+    bool stop;   /* some rank voted to stop */
+} dt_step_result;
+
+typedef struct { /* seconds of one rank in the steps of an epoch */
+    double compute;
+    double reduce; /* in the all-reduce, exposed, once the slowest rank had come */
+    double wait;   /* for the slowest rank to come */
+    double input;
+    double checkpoint;
+    double images; /* computed by this rank */
+} dt_phases;
+
+DT_NODISCARD dt_status dt_stepper_open(dt_setup *setup, dt_stepper **out);
+void dt_stepper_close(dt_stepper **stepper);
+
+/* Before the first step of an epoch: forget the phases. */
+void dt_stepper_begin(dt_stepper *stepper);
+/* Step (counted in the epoch, from 0) of epoch (from 0). Collective. DT_EDIVERGED on all ranks when
+ * a gradient was not finite or too large: parameters are as before. When one rank fails all return,
+ * with its sentence. */
+DT_NODISCARD dt_status dt_stepper_run(dt_stepper *stepper, int64_t epoch, int64_t step,
+                                      const dt_update *update, bool vote_stop, dt_step_result *out);
+/* all[size]: the phases of each rank since dt_stepper_begin(). Collective. */
+DT_NODISCARD dt_status dt_stepper_phases(dt_stepper *stepper, double checkpoint_seconds,
+                                         dt_phases *all);
+
+#endif

@@ -1,0 +1,469 @@
+/* launch/trainer.c - the loop. Joins data, plan, device and communicator, and keeps what they
+ * produce.
+ *
+ * All ranks run the same code and take the same turns: whatever decides a turn (a result, a request
+ * to stop, a failure) is summed or agreed on first. Rank 0 also shows, records and saves; its files
+ * are written by a thread of their own (launch/saver.c) while training goes on. The position of a
+ * run is (epoch, step, seed) and never a rank or a thread, so that a stopped run can go on with any
+ * number.
+ *
+ *   begin      data, network, device, run directory; state from a checkpoint or the seed
+ *   run        an evaluation of the untrained network, then epochs:
+ *                train_epoch   steps (launch/step.c), a checkpoint now and then
+ *                end_epoch     ranks compared (launch/check.c), evaluation, record, checkpoint
+ *   finish     what is not saved yet; no rank leaves before rank 0 has closed its files */
+#include "launch/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "launch/check.h"
+#include "launch/evaluate.h"
+#include "launch/history.h"
+#include "launch/resume.h"
+#include "launch/rundir.h"
+#include "launch/saver.h"
+#include "launch/setup.h"
+#include "launch/step.h"
+#include "launch/ui.h"
+
+typedef struct {
+    dt_setup setup;
+    char dir[DT_PATH_MAX];
+    dt_position at;
+    int64_t steps; /* an epoch */
+    dt_schedule_config schedule;
+    dt_stepper *stepper;
+    int64_t *confusion; /* [classes][classes], of the last evaluation of the test set */
+    dt_phases *phases;  /* [size] of the last epoch */
+    dt_saver *saver;    /* these three: on rank 0, elsewhere NULL */
+    dt_history *history;
+    dt_ui *ui;
+    int64_t saved_step, saved_epoch; /* where the newest checkpoint was taken; -1: nowhere yet */
+    double checkpoint_seconds;       /* since they were last noted */
+    struct {                         /* speed, of this process's steps alone */
+        double began, mark;          /* the epoch; the last second or so */
+        int64_t images, mark_images;
+        double rate;               /* images a second, of the last second or so */
+        double evaluation_seconds; /* of the last one */
+    } meter;
+} trainer;
+
+/* -- Stopping -------------------------------------------------------------------------------- */
+
+static bool is_out_of_time(const trainer *t) {
+    double limit = t->setup.options.time_limit;
+    return limit > 0 && t->setup.rank == 0 && dt_now() - t->setup.started >= limit;
+}
+
+/* This rank's vote. */
+static bool wants_stop(void *ctx) {
+    return dt_signals_pending() || is_out_of_time(ctx);
+}
+
+static void stop_reason(const trainer *t, char *text, size_t nbytes) {
+    if (dt_signals_pending())
+        snprintf(text, nbytes, "signal %d", dt_signals_pending());
+    else
+        snprintf(text, nbytes, "%s", is_out_of_time(t) ? "time limit" : "signal to another rank");
+}
+
+/* The ranks agree on this one: the same sentence everywhere. */
+static dt_status diverged(const trainer *t, const char *what) {
+    char kept[160] = "there is no checkpoint yet";
+    if (t->saved_step >= 0)
+        snprintf(kept, sizeof kept, "the last good checkpoint, of step %lld, is kept in %.80s",
+                 (long long)t->saved_step, t->dir);
+    return dt_fail(
+        DT_EDIVERGED, "diverged at step %lld (epoch %lld): %s; %s; try a smaller --lr than %g",
+        (long long)t->at.step + 1, (long long)t->at.epoch + 1, what, kept, t->setup.options.lr);
+}
+
+/* -- Keeping --------------------------------------------------------------------------------- */
+
+/* Collective. Rank 0 copies its state and hands it to the writer; with the record, so that both
+ * tell of the same step. */
+static dt_status save(trainer *t, bool is_best) {
+    double begin = dt_now();
+    dt_status status = DT_OK;
+    dt_checkpoint *checkpoint = NULL;
+    if (t->setup.rank == 0)
+        status = dt_snapshot(&t->setup, &t->at, &checkpoint);
+    if (checkpoint) {
+        dt_saver_wait(t->saver);
+        dt_saver_submit(t->saver, &checkpoint, is_best, dt_history_tables(t->history, -1));
+    }
+    DT_TRY(dt_comm_agree(t->setup.comm, status));
+    t->saved_step = t->at.step;
+    t->saved_epoch = t->at.epoch;
+    t->checkpoint_seconds += dt_now() - begin;
+    return DT_OK;
+}
+
+static void record_epoch(trainer *t, const dt_epoch_line *line, const dt_phases *phases) {
+    if (t->setup.rank != 0)
+        return;
+    dt_saver_wait(t->saver);
+    dt_history_epoch(t->history, line, t->confusion, phases);
+    dt_ui_epoch(t->ui, line);
+}
+
+/* -- Steps ----------------------------------------------------------------------------------- */
+
+static void meter_begin(trainer *t) {
+    t->meter.began = t->meter.mark = dt_now();
+    t->meter.images = t->meter.mark_images = 0;
+}
+
+static void meter_count(trainer *t, int64_t images) {
+    double now = dt_now(), elapsed = now - t->meter.mark;
+    t->meter.images += images;
+    t->meter.mark_images += images;
+    bool is_early = t->meter.mark <= t->meter.began;
+    if (elapsed < 1 && !is_early)
+        return;
+    t->meter.rate = elapsed > 0 ? (double)t->meter.mark_images / elapsed : 0;
+    if (elapsed >= 1) {
+        t->meter.mark = now;
+        t->meter.mark_images = 0;
+    }
+}
+
+/* To the end of the run: what is left of the images, at the present rate, and the evaluations. */
+static double seconds_left(const trainer *t) {
+    double epochs = (double)(t->setup.options.epochs - t->at.epoch);
+    double images = epochs * (double)t->setup.n_train - (double)t->at.sums[DT_SUM_COUNT];
+    return t->meter.rate > 0 ? images / t->meter.rate + epochs * t->meter.evaluation_seconds : NAN;
+}
+
+static double mean_loss(const int64_t *sums) {
+    return ldexp((double)sums[DT_SUM_LOSS], -DT_LOSS_BITS) / (double)sums[DT_SUM_COUNT];
+}
+
+static double percent_correct(const int64_t *sums) {
+    return 100.0 * (double)sums[DT_SUM_CORRECT] / (double)sums[DT_SUM_COUNT];
+}
+
+static void show_step(trainer *t, const dt_update *update, const dt_step_result *result) {
+    const int64_t *sums = t->at.sums;
+    dt_step_row row = {.epoch = t->at.epoch + 1,
+                       .step = t->at.step,
+                       .loss = mean_loss(result->sums),
+                       .learning_rate = (double)update->learning_rate,
+                       .gradient_norm = result->norm,
+                       .epoch_loss = mean_loss(sums),
+                       .epoch_accuracy = percent_correct(sums),
+                       .images_per_second = t->meter.rate};
+    dt_step_line line = {.epoch = row.epoch,
+                         .epochs = t->setup.options.epochs,
+                         .step = t->at.step - t->at.epoch * t->steps,
+                         .steps = t->steps,
+                         .loss = row.epoch_loss,
+                         .accuracy = row.epoch_accuracy,
+                         .learning_rate = row.learning_rate,
+                         .gradient_norm = row.gradient_norm,
+                         .images_per_second = row.images_per_second,
+                         .eta_seconds = seconds_left(t)};
+    dt_history_step(t->history, &row);
+    dt_ui_step(t->ui, &line);
+}
+
+static dt_status train_step(trainer *t, dt_step_result *result) {
+    dt_update update = {.step = t->at.step + 1};
+    dt_schedule_at(&t->schedule, t->at.step, &update.learning_rate, &update.momentum);
+    int64_t step = t->at.step - t->at.epoch * t->steps;
+    dt_status status =
+        dt_stepper_run(t->stepper, t->at.epoch, step, &update, wants_stop(t), result);
+    if (status == DT_EDIVERGED) {
+        char what[128];
+        snprintf(what, sizeof what,
+                 "%lld values of loss and gradient were infinite, NaN or too large",
+                 (long long)result->sums[DT_SUM_BAD]);
+        return diverged(t, what);
+    }
+    DT_TRY(status);
+    t->at.step++;
+    t->at.samples_seen += result->sums[DT_SUM_COUNT];
+    for (int i = 0; i < DT_N_SUMS; i++)
+        t->at.sums[i] += result->sums[i];
+    meter_count(t, result->sums[DT_SUM_COUNT]);
+    if (t->setup.rank == 0)
+        show_step(t, &update, result);
+    return DT_OK;
+}
+
+static dt_status train_epoch(trainer *t) {
+    int64_t end = (t->at.epoch + 1) * t->steps, every = t->setup.options.checkpoint_every;
+    dt_stepper_begin(t->stepper);
+    meter_begin(t);
+    while (t->at.step < end) {
+        dt_step_result result;
+        DT_TRY(train_step(t, &result));
+        if (result.stop)
+            return dt_fail(DT_ESTOPPED, "stopped after step %lld, as asked", (long long)t->at.step);
+        if (every && t->at.step % every == 0 && t->at.step < end)
+            DT_TRY(save(t, false));
+    }
+    return DT_OK;
+}
+
+/* -- Epochs ---------------------------------------------------------------------------------- */
+
+/* Evaluate into line. A loss that is not finite shows that the last update was one too many. */
+static dt_status evaluate(trainer *t, dt_epoch_line *line) {
+    dt_setup *s = &t->setup;
+    double begin = dt_now();
+    dt_evaluation held = {.loss = NAN, .accuracy = NAN}, test = {0};
+    dt_status status = DT_OK;
+    if (s->n_validation > 0)
+        status = dt_evaluate_set(s, DT_TRAIN, s->chosen + s->n_train, s->n_validation, wants_stop,
+                                 t, NULL, &held);
+    if (status == DT_OK)
+        status = dt_evaluate_set(s, DT_TEST, NULL, (int64_t)s->data->test.n, wants_stop, t,
+                                 t->confusion, &test);
+    if (status == DT_EDIVERGED) {
+        char what[DT_ERROR_MAX];
+        dt_error_copy(what);
+        return diverged(t, what);
+    }
+    DT_TRY(status);
+    line->validation_loss = held.loss;
+    line->validation_accuracy = held.accuracy;
+    line->test_loss = test.loss;
+    line->test_accuracy = test.accuracy;
+    t->meter.evaluation_seconds = dt_now() - begin;
+    return DT_OK;
+}
+
+/* Epoch 0: how good the network is before any training. */
+static dt_status evaluate_untrained(trainer *t) {
+    dt_epoch_line line = {
+        .epochs = t->setup.options.epochs, .train_loss = NAN, .train_accuracy = NAN};
+    DT_TRY(evaluate(t, &line));
+    record_epoch(t, &line, NULL);
+    if (t->setup.rank == 0)
+        dt_saver_submit(t->saver, NULL, false, dt_history_tables(t->history, -1));
+    return DT_OK;
+}
+
+static dt_status gather_phases(trainer *t, dt_epoch_line *line) {
+    DT_TRY(dt_stepper_phases(t->stepper, t->checkpoint_seconds, t->phases));
+    t->checkpoint_seconds = 0;
+    int n = t->setup.size;
+    for (int r = 0; r < n; r++) {
+        line->compute_seconds += t->phases[r].compute / n;
+        line->reduce_seconds += t->phases[r].reduce / n;
+        line->wait_seconds += t->phases[r].wait / n;
+    }
+    return DT_OK;
+}
+
+/* The running epoch is over: its numbers into line, the position to the next one. */
+static void close_epoch(trainer *t, dt_epoch_line *line) {
+    dt_position *at = &t->at;
+    float momentum, rate;
+    dt_schedule_at(&t->schedule, at->step - 1, &rate, &momentum);
+    line->epoch = at->epoch + 1;
+    line->epochs = t->setup.options.epochs;
+    line->train_loss = mean_loss(at->sums);
+    line->train_accuracy = percent_correct(at->sums);
+    line->learning_rate = (double)rate;
+    line->images_per_second = line->seconds > 0 ? (double)t->meter.images / line->seconds : 0;
+    double value = t->setup.n_validation > 0 ? line->validation_accuracy : line->test_accuracy;
+    line->is_best = !(value <= at->best_value); /* the first one too: NaN compares false */
+    if (line->is_best) {
+        at->best_value = value;
+        at->best_step = at->step;
+    }
+    memset(at->sums, 0, sizeof at->sums);
+    at->epoch++;
+}
+
+static dt_status end_epoch(trainer *t) {
+    dt_epoch_line line = {.seconds = dt_now() - t->meter.began};
+    DT_TRY(gather_phases(t, &line));
+    DT_TRY(dt_check_ranks(&t->setup, t->at.epoch));
+    DT_TRY(evaluate(t, &line));
+    close_epoch(t, &line);
+    record_epoch(t, &line, t->phases);
+    return save(t, line.is_best);
+}
+
+static bool has_reached_target(const trainer *t) {
+    double target = t->setup.options.target_accuracy;
+    return target > 0 && t->at.best_value >= target;
+}
+
+static dt_status run(trainer *t) {
+    if (t->at.step == 0)
+        DT_TRY(evaluate_untrained(t));
+    while (t->at.epoch < t->setup.options.epochs && !has_reached_target(t)) {
+        DT_TRY(train_epoch(t));
+        DT_TRY(end_epoch(t));
+    }
+    return DT_OK;
+}
+
+/* -- Begin ----------------------------------------------------------------------------------- */
+
+static dt_status choose_directory(trainer *t) {
+    dt_setup *s = &t->setup;
+    dt_status status = s->rank == 0 ? dt_rundir_choose(&s->options, t->dir) : DT_OK;
+    DT_TRY(dt_comm_agree(s->comm, status));
+    return dt_comm_bcast(s->comm, t->dir, sizeof t->dir, 0);
+}
+
+static dt_status open_outputs(trainer *t) {
+    const dt_setup *s = &t->setup;
+    size_t classes = (size_t)s->net->classes;
+    t->confusion = calloc(classes * classes, sizeof *t->confusion);
+    t->phases = calloc((size_t)s->size, sizeof *t->phases);
+    if (!t->confusion || !t->phases)
+        return dt_fail(DT_EDEVICE, "no memory for the tables of %d ranks", s->size);
+    if (s->rank != 0)
+        return DT_OK;
+    DT_TRY(dt_saver_open(t->dir, (int)s->options.keep, &t->saver));
+    DT_TRY(dt_history_open(s, t->dir, &t->at, &t->history));
+    t->ui = dt_ui_open(&s->options);
+    return DT_OK;
+}
+
+static void show_banner(const trainer *t) {
+    const dt_setup *s = &t->setup;
+    dt_banner banner = {.options = &s->options,
+                        .net = s->net,
+                        .places = s->places,
+                        .n_ranks = s->size,
+                        .n_hosts = dt_comm_hosts(s->comm),
+                        .batch = s->plan.batch,
+                        .micro = s->plan.micro,
+                        .max_micros = dt_plan_max_micros(&s->plan),
+                        .total_workers = dt_plan_total_workers(&s->plan),
+                        .n_train = s->n_train,
+                        .n_validation = s->n_validation,
+                        .n_test = (int64_t)s->data->test.n,
+                        .steps_per_epoch = t->steps,
+                        .fingerprint = s->fingerprint,
+                        .comm_library = dt_comm_library(s->comm),
+                        .out_dir = t->dir,
+                        .resumed_step = t->at.resumed_step};
+    dt_ui_banner(t->ui, &banner);
+}
+
+static dt_status begin(trainer *t) {
+    dt_setup *s = &t->setup;
+    const dt_options *o = &s->options;
+    DT_TRY(dt_setup_data(s));
+    DT_TRY(dt_setup_samples(s));
+    DT_TRY(dt_setup_network(s, o->model));
+    DT_TRY(dt_setup_device(s, s->data->mean, s->data->std));
+    DT_TRY(choose_directory(t));
+    DT_TRY(dt_resume(s, t->dir, &t->at));
+    DT_TRY(dt_stepper_open(s, &t->stepper));
+    DT_TRY(dt_comm_agree(s->comm, open_outputs(t)));
+    t->steps = dt_plan_steps(&s->plan);
+    t->schedule = (dt_schedule_config){.kind = (dt_schedule)o->schedule,
+                                       .peak = (float)o->lr,
+                                       .base_momentum = (float)o->momentum,
+                                       .cycle_momentum = o->schedule == DT_ONECYCLE,
+                                       .warmup = o->warmup,
+                                       .total = o->epochs * t->steps};
+    t->saved_step = t->at.resumed_step;
+    t->saved_epoch = t->saved_step >= 0 ? t->at.epoch : -1;
+    show_banner(t);
+    return DT_OK;
+}
+
+/* -- Finish ---------------------------------------------------------------------------------- */
+
+/* What the files' fate makes of status. A run that was stopped only needs its last state; a
+ * finished one, all. */
+static dt_status judge_files(const trainer *t, dt_status status) {
+    dt_saver_report report = dt_saver_result(t->saver);
+    int64_t failures = report.failures + dt_history_failures(t->history);
+    bool is_saved = report.saved_step < 0 ? t->saved_step == t->at.resumed_step
+                                          : report.saved_step == t->at.step;
+    if (failures == 0 || (status == DT_ESTOPPED && is_saved))
+        return status;
+    return dt_fail(
+        DT_EIO, "%lld files or lines could not be written to %s (%s); the last state is %s",
+        (long long)failures, t->dir, report.error, is_saved ? "saved all the same" : "not saved");
+}
+
+static void show_summary(const trainer *t, dt_status status) {
+    const dt_setup *s = &t->setup;
+    char reason[64] = "", digest[DT_SHA256_HEX] = "";
+    if (status == DT_ESTOPPED)
+        stop_reason(t, reason, sizeof reason);
+    float *params = malloc(s->net->n_params * sizeof *params);
+    if (params && s->backend->get_state(s->device, params, NULL) == DT_OK)
+        dt_sha256(params, s->net->n_params * sizeof *params, digest);
+    free(params);
+    dt_summary summary = {.status = status,
+                          .reason = reason,
+                          .test_accuracy = dt_history_test_accuracy(t->history),
+                          .best_value = t->at.best_value,
+                          .best_kind = dt_best_kind(s),
+                          .best_epoch = t->at.best_step / t->steps,
+                          .seconds = dt_now() - s->started,
+                          .out_dir = t->dir,
+                          .params_sha256 = digest};
+    dt_ui_finish(t->ui, &summary);
+}
+
+/* Rank 0: the last words into run.h5, and all files closed. */
+static dt_status close_files(trainer *t, dt_status status) {
+    bool is_whole = status == DT_OK || status == DT_ESTOPPED;
+    char error[DT_ERROR_MAX];
+    dt_error_copy(error);
+    if (is_whole)
+        status = judge_files(t, status);
+    dt_saver_wait(t->saver);
+    dt_saver_submit(t->saver, NULL, false, dt_history_tables(t->history, (int)status));
+    if (is_whole)
+        status = judge_files(t, status);
+    if (is_whole)
+        show_summary(t, status);
+    else
+        dt_error_set(error);
+    dt_saver_close(&t->saver);
+    return status;
+}
+
+/* The outcome is rank 0's, since all others are of one mind already; waiting for it, they stay
+ * until its files are closed. */
+static dt_status finish(trainer *t, dt_status status) {
+    bool is_whole = status == DT_OK || status == DT_ESTOPPED;
+    if (is_whole && (t->saved_step != t->at.step || t->saved_epoch != t->at.epoch)) {
+        dt_status saved = save(t, false);
+        status = saved == DT_OK ? status : saved;
+    }
+    dt_status outcome = t->setup.rank == 0 ? close_files(t, status) : status;
+    DT_TRY(dt_comm_bcast(t->setup.comm, &outcome, sizeof outcome, 0));
+    if (outcome != status && t->setup.rank != 0)
+        return dt_fail(outcome, "rank 0 (%s) could not write all its files",
+                       dt_comm_host(t->setup.comm, 0));
+    return outcome;
+}
+
+static void end(trainer *t) {
+    dt_saver_close(&t->saver);
+    dt_history_close(&t->history);
+    dt_ui_close(&t->ui);
+    dt_stepper_close(&t->stepper);
+    dt_setup_close(&t->setup);
+    free(t->confusion);
+    free(t->phases);
+}
+
+dt_status dt_train(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
+    trainer t = {.saved_step = -1, .saved_epoch = -1};
+    dt_setup_begin(&t.setup, options, backend, comm);
+    dt_status status = begin(&t);
+    if (status == DT_OK)
+        status = finish(&t, run(&t));
+    end(&t);
+    return status;
+}
