@@ -1,9 +1,15 @@
-# Every tests/fuzz/fuzz_*.c is a libFuzzer program of its own.
+# Every tests/fuzz/fuzz_*.c is a libFuzzer program of its own, linked with the floors that it includes.
 file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c")
 foreach(source IN LISTS sources)
   get_filename_component(name "${source}" NAME_WE)
   add_executable(${name} "${source}")
   add_dependencies(${name} dt_version)
-  target_link_libraries(${name} PRIVATE ${dt_floors} hdf5::hdf5)
+  foreach(floor launch dist model io)
+    file(STRINGS "${source}" includes REGEX "^#include \"${floor}/")
+    if(includes)
+      target_link_libraries(${name} PRIVATE dt_${floor})
+    endif()
+  endforeach()
+  target_link_libraries(${name} PRIVATE hdf5::hdf5)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
 endforeach()

@@ -38,7 +38,7 @@ done
 sources() { # SUFFIX...: C files of the tree, one a line
     local suffix
     for suffix in "$@"; do
-        find io model dist launch tests -name "*.$suffix" | sort
+        find io model dist launch tests -name "*.$suffix" ! -name '*.inc.h' | sort # .inc.h: included several times
     done
 }
 each() { # COMMAND...: runs it on every file name of standard input, $jobs at a time; fails if one fails
@@ -88,7 +88,8 @@ stage_tidy() {
     sources c | grep -v '^tests/' | each clang-tidy --quiet -p "$logs/clang" 2> >(grep -v generated)
 }
 stage_cppcheck() {
-    cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr --std=c11 -j "$jobs" \
+    # internalAstError: its own parser's, at (type){0} behind a question mark
+    cppcheck --quiet --error-exitcode=1 --suppress=internalAstError --enable=warning,performance,portability --inline-suppr --std=c11 -j "$jobs" \
         -D_GNU_SOURCE -I. io model dist launch
 }
 stage_release() {
@@ -112,7 +113,7 @@ stage_asan() {
     fi
 }
 stage_tsan() { # threads of our own: the worker pool, queues, the writer. oneDNN and Open MPI are not built for it.
-    build tsan -DCMAKE_BUILD_TYPE=Debug -DDT_SANITIZE=thread
+    build tsan -DCMAKE_BUILD_TYPE=Debug -DDT_SANITIZE=thread -DDT_TEST_FILTER='pool|queue|writer|saver|log'
     # its shadow memory does not fit every layout that address randomisation picks
     ctest() {
         if setarch -R true 2>/dev/null; then
@@ -121,7 +122,7 @@ stage_tsan() { # threads of our own: the worker pool, queues, the writer. oneDNN
             command ctest "$@"
         fi
     }
-    run_ctest tsan house -R '^(pool|queue|writer|saver|log)'
+    run_ctest tsan house
 }
 stage_valgrind() {
     local test
@@ -131,8 +132,8 @@ stage_valgrind() {
 }
 stage_onednn3() { # the same tests of the CPU's back end with the other major version of oneDNN
     launch/fetch-onednn.sh "$logs/onednn" || skip "oneDNN 3 could not be fetched"
-    build onednn3 -DOneDNN_ROOT="$logs/onednn"
-    run_ctest onednn3 house -R 'cpu|golden|layers|cli_train'
+    build onednn3 -DOneDNN_ROOT="$logs/onednn" -DDT_TEST_FILTER='cpu|dnn|golden|backend|cli_train'
+    run_ctest onednn3 house
 }
 stage_fuzz() {
     build fuzz -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DDT_FUZZ=ON
