@@ -194,13 +194,13 @@ static bool wants_stop(void *ctx) {
 }
 
 dt_status dt_evaluate(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
-    dt_setup s;
     subject *what = calloc(1, sizeof *what);
     int64_t *confusion = NULL;
     dt_evaluation result;
     dt_status status = what ? DT_OK : dt_fail(DT_EDEVICE, "no memory for an evaluation");
-    dt_setup_begin(&s, options, backend, comm);
+    dt_setup s = {0};
     DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
+    DT_TRY_GOTO(status, dt_setup_open(&s, options, backend, comm), done);
     DT_TRY_GOTO(status, load_subject(&s, options, what), done);
     size_t classes = (size_t)s.net->classes;
     confusion = calloc(classes * classes, sizeof *confusion);

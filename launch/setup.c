@@ -27,8 +27,41 @@ double dt_now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-void dt_setup_begin(dt_setup *s, const dt_options *options, const dt_backend *backend,
-                    dt_comm *comm) {
+/* What this rank computes with. Threads beyond the fair share are the user's wish. */
+static dt_status describe_place(const dt_setup *s, dt_place *mine) {
+    dt_topology topology = {0};
+    dt_status status = dt_comm_agree(s->comm, dt_topology_read(&topology));
+    if (status == DT_OK)
+        status = dt_topology_share(&topology, s->comm, &mine->threads);
+    DT_TRY(status);
+    if (s->options.threads > 0)
+        mine->threads = (int)s->options.threads;
+    mine->local_rank = dt_comm_local_rank(s->comm);
+    mine->cores_allowed = topology.cores_allowed;
+    mine->cores_total = topology.cores_total;
+    snprintf(mine->host, sizeof mine->host, "%s", dt_comm_host(s->comm, s->rank));
+    snprintf(mine->device, sizeof mine->device, "%s", topology.model[0] ? topology.model : "CPU");
+    return DT_OK;
+}
+
+/* All ranks learn all places. */
+static dt_status gather_places(dt_setup *s) {
+    dt_place mine = {0};
+    DT_TRY(describe_place(s, &mine));
+    s->places = calloc((size_t)s->size, sizeof *s->places);
+    s->workers = calloc((size_t)s->size, sizeof *s->workers);
+    dt_status status = DT_OK;
+    if (!s->places || !s->workers)
+        status = dt_fail(DT_EDEVICE, "no memory for the places of %d ranks", s->size);
+    DT_TRY(dt_comm_agree(s->comm, status));
+    DT_TRY(dt_comm_allgather(s->comm, &mine, sizeof mine, s->places));
+    for (int r = 0; r < s->size; r++)
+        s->workers[r] = s->places[r].threads;
+    return DT_OK;
+}
+
+dt_status dt_setup_open(dt_setup *s, const dt_options *options, const dt_backend *backend,
+                        dt_comm *comm) {
     *s = (dt_setup){.options = *options,
                     .backend = backend,
                     .comm = comm,
@@ -37,6 +70,7 @@ void dt_setup_begin(dt_setup *s, const dt_options *options, const dt_backend *ba
                     .started = dt_now()};
     if (s->options.micro_batch == 0)
         s->options.micro_batch = backend->default_micro_batch;
+    return gather_places(s);
 }
 
 /* Every rank sees the same table of digests, hence all return the same. */
@@ -60,10 +94,7 @@ done:
 }
 
 dt_status dt_setup_data(dt_setup *s) {
-    int threads = s->options.threads > 0
-                      ? (int)s->options.threads
-                      : dt_topology_share(dt_comm_local_rank(s->comm), dt_comm_local_size(s->comm));
-    dt_status status = dt_dataset_open(s->options.data, threads, &s->data);
+    dt_status status = dt_dataset_open(s->options.data, s->workers[s->rank], &s->data);
     DT_TRY(dt_comm_agree(s->comm, status));
     return compare_digests(s);
 }
@@ -97,36 +128,13 @@ dt_status dt_setup_network(dt_setup *s, const char *spec) {
     return dt_comm_agree(s->comm, status);
 }
 
-/* Who computes where: each rank describes its place, all know all. */
-static dt_status gather_places(dt_setup *s) {
-    dt_place mine = {.local_rank = dt_comm_local_rank(s->comm)};
-    dt_topology topology;
-    dt_topology_read(dt_comm_local_rank(s->comm), dt_comm_local_size(s->comm), &topology);
-    mine.cores_allowed = topology.cores_allowed;
-    mine.cores_total = topology.cores_total;
-    mine.threads = s->options.threads > 0 ? (int)s->options.threads : topology.share;
-    snprintf(mine.host, sizeof mine.host, "%s", dt_comm_host(s->comm, s->rank));
-    snprintf(mine.device, sizeof mine.device, "%s", topology.cpu);
-    s->places = calloc((size_t)s->size, sizeof *s->places);
-    s->workers = calloc((size_t)s->size, sizeof *s->workers);
-    dt_status status = DT_OK;
-    if (!s->places || !s->workers)
-        status = dt_fail(DT_EDEVICE, "no memory for the places of %d ranks", s->size);
-    DT_TRY(dt_comm_agree(s->comm, status));
-    DT_TRY(dt_comm_allgather(s->comm, &mine, sizeof mine, s->places));
-    for (int r = 0; r < s->size; r++)
-        s->workers[r] = s->places[r].threads;
-    return DT_OK;
-}
-
 /* The bits are promised for one fingerprint. Another one on some host is legal, but must not go
  * unsaid. */
 static dt_status compare_fingerprints(dt_setup *s) {
-    char mine[DT_FINGERPRINT_MAX];
-    s->backend->describe(mine, sizeof mine);
-    size_t n = strlen(mine);
-    snprintf(mine + n, sizeof mine - n, "; libc %s; dtrain %s", gnu_get_libc_version(),
-             DTRAIN_VERSION);
+    char mine[DT_FINGERPRINT_MAX] = "", library[DT_FINGERPRINT_MAX / 2] = "";
+    s->backend->describe(library, sizeof library);
+    snprintf(mine, sizeof mine, "%s; %s; libc %s; dtrain %s", s->places[s->rank].device, library,
+             gnu_get_libc_version(), DTRAIN_VERSION);
     char *all = calloc((size_t)s->size, DT_FINGERPRINT_MAX);
     dt_status status = all ? DT_OK : dt_fail(DT_EDEVICE, "no memory for %d names", s->size);
     DT_TRY_GOTO(status, dt_comm_agree(s->comm, status), done);
@@ -181,7 +189,6 @@ dt_status dt_setup_device(dt_setup *s, double mean, double std) {
                        "--batch %lld is smaller than the micro-batch of %lld samples that one "
                        "worker computes: give --micro-batch %lld too, or a larger batch",
                        (long long)o->batch, (long long)o->micro_batch, (long long)o->batch);
-    DT_TRY(gather_places(s));
     s->plan = (dt_plan){.n = trains ? s->n_train : (int64_t)s->data->test.n,
                         .batch = (int)(trains ? o->batch : o->micro_batch),
                         .micro = (int)o->micro_batch,

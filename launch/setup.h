@@ -1,7 +1,7 @@
 /* launch/setup.h - what training and evaluation need before the first step, the same on every rank.
  *
- * Opened in three parts, since a checkpoint may have a say between them: the data, the network, the
- * device. Each part is collective, and fails on all ranks when it fails on one. */
+ * Opened in parts, since a checkpoint may have a say between them: the places, the data, the
+ * network, the device. Each part is collective, and fails on all ranks when it fails on one. */
 #ifndef DT_LAUNCH_SETUP_H
 #define DT_LAUNCH_SETUP_H
 
@@ -34,9 +34,10 @@ typedef struct {
     char fingerprint[DT_FINGERPRINT_MAX]; /* of rank 0 */
 } dt_setup;
 
-/* Fill in the plain fields; holds nothing yet. */
-void dt_setup_begin(dt_setup *s, const dt_options *options, const dt_backend *backend,
-                    dt_comm *comm);
+/* Find out who computes with what; nothing else is open yet. dt_setup_close() after a failure too.
+ */
+DT_NODISCARD dt_status dt_setup_open(dt_setup *s, const dt_options *options,
+                                     const dt_backend *backend, dt_comm *comm);
 /* Open the data on every rank and compare the digests between them. DT_EDATA names file, ranks and
  * hosts. */
 DT_NODISCARD dt_status dt_setup_data(dt_setup *s);

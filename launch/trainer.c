@@ -460,8 +460,9 @@ static void end(trainer *t) {
 
 dt_status dt_train(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
     trainer t = {.saved_step = -1, .saved_epoch = -1};
-    dt_setup_begin(&t.setup, options, backend, comm);
-    dt_status status = begin(&t);
+    dt_status status = dt_setup_open(&t.setup, options, backend, comm);
+    if (status == DT_OK)
+        status = begin(&t);
     if (status == DT_OK)
         status = finish(&t, run(&t));
     end(&t);
