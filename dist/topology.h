@@ -1,0 +1,39 @@
+/* dist/topology.h - which cores this process may use, and its fair share of them.
+ *
+ * A worker is worth a physical core: two workers on the hyper-threads of one core get in each
+ * other's way. So cores are counted, not hardware threads, and only those that the process's
+ * affinity allows (mpirun and srun bind ranks to cores, taskset and containers do too). */
+#ifndef DT_DIST_TOPOLOGY_H
+#define DT_DIST_TOPOLOGY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "dist/comm.h"
+
+enum { DT_MAX_CORES = 1024 }; /* of a host; cores beyond are left alone */
+
+typedef struct { /* bit i: the host's i-th core; the same numbers for all processes of a host */
+    uint64_t bits[DT_MAX_CORES / 64];
+} dt_core_set;
+
+typedef struct {
+    dt_core_set cores;  /* that this process may use */
+    int cores_allowed;  /* how many those are, >= 1 */
+    int cores_total;    /* of the host, >= cores_allowed */
+    int cpus_allowed;   /* hardware threads that this process may use */
+    bool hyper_threads; /* cores of this host have several hardware threads */
+    char model[128];    /* "AMD EPYC 9B14"; "" if unknown */
+} dt_topology;
+
+/* By the affinity of the calling thread, which threads that it starts inherit. Takes about 2 ms.
+ * DT_EDEVICE: the machine could not be read. */
+DT_NODISCARD dt_status dt_topology_read(dt_topology *out);
+
+/* How many threads process `index` of the n_processes of one host should use. A core is dealt to
+ * one of the processes that may use it: ranks bound apart get their own cores, ranks that share
+ * cores divide them evenly with the rest going to the first. At least 1. */
+int dt_fair_threads(const dt_core_set *sets, int n_processes, int index);
+/* The same for this rank among the ranks of its host. Collective. */
+DT_NODISCARD dt_status dt_topology_share(const dt_topology *topology, dt_comm *comm, int *threads);
+
+#endif
