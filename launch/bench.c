@@ -1,0 +1,306 @@
+/* launch/bench.c - `dtrain bench`: what this machine can do, and whether it adds up right.
+ *
+ * Peaks are measured on all ranks at once, with one thread each and then with all threads, and
+ * summed. The all-reduce follows nccl-tests: time is the average of many in-place calls, over
+ * ranks; algbw = bytes / time; busbw = algbw * 2 (n - 1) / n, which can be compared with the speed
+ * of the wires for any n; wrong counts elements, on all ranks. The data of checked calls are small
+ * whole numbers, so that the sum is exact in any order and one wrong bit is seen; timed calls
+ * between them add zeros. */
+#include "launch/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "dist/topology.h"
+#include "launch/peak.h"
+#include "launch/term.h"
+
+enum { MIN_BYTES = 8, MAX_BYTES = 64 << 20, N_SIZES = 24, MAX_CALLS = 200 };
+static const double seconds_a_size = 0.1;
+
+typedef struct {
+    const char *instructions; /* NULL: the CPU has none */
+    dt_peak one, all;         /* summed over the ranks */
+} peak_row;
+
+typedef struct {
+    double microseconds, algbw, busbw; /* GB/s */
+    int64_t wrong;
+} reduce_result;
+
+typedef struct {
+    size_t nbytes;
+    reduce_result i64, f32;
+} reduce_row;
+
+typedef struct {
+    int ranks, threads; /* threads of all ranks */
+    peak_row peaks[3];  /* by dt_peak_kind */
+    reduce_row reduce[N_SIZES];
+    int n_reduce; /* 0 for one rank */
+} bench;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* --- peaks --- */
+
+/* Sums over the ranks; they are whole megas then, which is finer than they can be measured. */
+static dt_status sum_peak(dt_comm *comm, dt_peak *peak) {
+    int64_t v[2] = {(int64_t)(1e3 * peak->best), (int64_t)(1e3 * peak->median)};
+    DT_TRY(dt_comm_sum_i64(comm, v, 2));
+    peak->best = 1e-3 * (double)v[0];
+    peak->median = 1e-3 * (double)v[1];
+    return DT_OK;
+}
+
+static dt_status measure_peak(dt_comm *comm, dt_peak_kind kind, int threads, dt_peak *out) {
+    DT_TRY(dt_comm_barrier(comm));
+    dt_status status = dt_peak_measure(kind, threads, out);
+    DT_TRY(dt_comm_agree(comm, status));
+    return sum_peak(comm, out);
+}
+
+static dt_status measure_peaks(dt_comm *comm, int threads, bench *b) {
+    for (int kind = DT_PEAK_F32; kind <= DT_PEAK_MEMORY; kind++) {
+        peak_row *row = &b->peaks[kind];
+        DT_TRY(measure_peak(comm, (dt_peak_kind)kind, 1, &row->one));
+        DT_TRY(measure_peak(comm, (dt_peak_kind)kind, threads, &row->all));
+        row->instructions = row->one.instructions;
+    }
+    return DT_OK;
+}
+
+/* --- all-reduce --- */
+
+/* Element i of rank's data. With 256 kinds of ranks and values up to 250, float sums stay exact up
+ * to 500 ranks. */
+static int64_t element(int rank, size_t i) {
+    return (int64_t)(rank % 256 + 1) * (int64_t)(i % 251);
+}
+
+static int64_t element_sum(int n_ranks, size_t i) {
+    int64_t factors = 0;
+    for (int r = 0; r < n_ranks; r++)
+        factors += r % 256 + 1;
+    return factors * (int64_t)(i % 251);
+}
+
+static dt_status call_reduce(dt_comm *comm, void *buffer, size_t n, bool is_float) {
+    return is_float ? dt_comm_sum_f32(comm, buffer, n) : dt_comm_sum_i64(comm, buffer, n);
+}
+
+/* One call with known data; *wrong += elements that are not the exact sum, on this rank. */
+static dt_status checked_call(dt_comm *comm, void *buffer, size_t n, bool is_float,
+                              int64_t *wrong) {
+    int rank = dt_comm_rank(comm);
+    int64_t *i64 = buffer, sums[251];
+    float *f32 = buffer;
+    for (size_t i = 0; i < n; i++) {
+        if (is_float)
+            f32[i] = (float)element(rank, i);
+        else
+            i64[i] = element(rank, i);
+    }
+    DT_TRY(call_reduce(comm, buffer, n, is_float));
+    for (size_t i = 0; i < 251; i++)
+        sums[i] = element_sum(dt_comm_size(comm), i);
+    for (size_t i = 0; i < n; i++)
+        *wrong += is_float ? f32[i] != (float)sums[i % 251] : i64[i] != sums[i % 251];
+    return DT_OK;
+}
+
+static dt_status timed_calls(dt_comm *comm, void *buffer, size_t n, bool is_float, int calls,
+                             double *seconds) {
+    DT_TRY(dt_comm_barrier(comm));
+    double begin = now();
+    for (int i = 0; i < calls; i++)
+        DT_TRY(call_reduce(comm, buffer, n, is_float));
+    *seconds = (now() - begin) / calls;
+    int64_t nanoseconds = (int64_t)(1e9 * *seconds);
+    DT_TRY(dt_comm_sum_i64(comm, &nanoseconds, 1));
+    *seconds = 1e-9 * (double)nanoseconds / dt_comm_size(comm);
+    return DT_OK;
+}
+
+static dt_status measure_size(dt_comm *comm, void *buffer, size_t nbytes, bool is_float,
+                              reduce_result *out) {
+    size_t n = nbytes / (is_float ? sizeof(float) : sizeof(int64_t));
+    double seconds, ranks = dt_comm_size(comm);
+    int64_t wrong = 0;
+    DT_TRY(checked_call(comm, buffer, n, is_float, &wrong));
+    memset(buffer, 0, nbytes);
+    DT_TRY(timed_calls(comm, buffer, n, is_float, 2,
+                       &seconds)); /* the same average, so the same number, everywhere */
+    int calls = (int)(seconds_a_size / (seconds > 1e-6 ? seconds : 1e-6));
+    calls = calls < 3 ? 3 : calls > MAX_CALLS ? MAX_CALLS : calls;
+    DT_TRY(timed_calls(comm, buffer, n, is_float, calls, &seconds));
+    DT_TRY(checked_call(comm, buffer, n, is_float, &wrong));
+    DT_TRY(dt_comm_sum_i64(comm, &wrong, 1));
+    out->wrong = wrong;
+    out->microseconds = 1e6 * seconds;
+    out->algbw = 1e-9 * (double)nbytes / seconds;
+    out->busbw = out->algbw * 2 * (ranks - 1) / ranks;
+    return DT_OK;
+}
+
+static dt_status measure_reduce(dt_comm *comm, bench *b) {
+    if (dt_comm_size(comm) == 1)
+        return DT_OK;
+    void *buffer = malloc(MAX_BYTES);
+    dt_status status =
+        buffer ? DT_OK : dt_fail(DT_EDEVICE, "no memory for a message of %d bytes", MAX_BYTES);
+    DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
+    for (int i = 0; i < N_SIZES; i++) {
+        reduce_row *row = &b->reduce[i];
+        row->nbytes = (size_t)MIN_BYTES << i;
+        DT_TRY_GOTO(status, measure_size(comm, buffer, row->nbytes, false, &row->i64), done);
+        DT_TRY_GOTO(status, measure_size(comm, buffer, row->nbytes, true, &row->f32), done);
+        b->n_reduce = i + 1;
+    }
+done:
+    free(buffer);
+    return status;
+}
+
+/* --- output --- */
+
+static void json_result(dt_json *j, const char *key, const reduce_result *r) {
+    dt_json_open(j, key, '{');
+    dt_json_num(j, "microseconds", r->microseconds);
+    dt_json_num(j, "algbw_gb_per_second", r->algbw);
+    dt_json_num(j, "busbw_gb_per_second", r->busbw);
+    dt_json_int(j, "wrong", r->wrong);
+    dt_json_close(j, '}');
+}
+
+static void json_peak(dt_json *j, const char *key, const peak_row *row, const char *unit) {
+    char name[64];
+    dt_json_open(j, key, '{');
+    dt_json_str(j, "instructions", row->instructions);
+    snprintf(name, sizeof name, "one_thread_%s", unit);
+    dt_json_num(j, name, row->one.best);
+    snprintf(name, sizeof name, "one_thread_median_%s", unit);
+    dt_json_num(j, name, row->one.median);
+    snprintf(name, sizeof name, "all_threads_%s", unit);
+    dt_json_num(j, name, row->all.best);
+    snprintf(name, sizeof name, "all_threads_median_%s", unit);
+    dt_json_num(j, name, row->all.median);
+    dt_json_close(j, '}');
+}
+
+static void print_json(const bench *b, const char *library) {
+    dt_json j = {0};
+    dt_json_open(&j, NULL, '{');
+    dt_json_int(&j, "ranks", b->ranks);
+    dt_json_int(&j, "threads", b->threads);
+    dt_json_str(&j, "comm", library);
+    json_peak(&j, "f32", &b->peaks[DT_PEAK_F32], "gflops");
+    json_peak(&j, "bf16", &b->peaks[DT_PEAK_BF16], "gflops");
+    json_peak(&j, "memory", &b->peaks[DT_PEAK_MEMORY], "gb_per_second");
+    dt_json_open(&j, "all_reduce", '[');
+    for (int i = 0; i < b->n_reduce; i++) {
+        dt_json_open(&j, NULL, '{');
+        dt_json_int(&j, "bytes", (int64_t)b->reduce[i].nbytes);
+        json_result(&j, "int64", &b->reduce[i].i64);
+        json_result(&j, "float32", &b->reduce[i].f32);
+        dt_json_close(&j, '}');
+    }
+    dt_json_close(&j, ']');
+    dt_json_close(&j, '}');
+    if (!j.failed)
+        printf("%s\n", j.text);
+    dt_json_free(&j);
+}
+
+static void print_peak(const char *name, const peak_row *row) {
+    if (row->instructions)
+        printf("  %-10s%10.1f%10.1f%12.1f%10.1f    %s\n", name, row->one.best, row->one.median,
+               row->all.best, row->all.median, row->instructions);
+    else
+        printf("  %-10s%10s%10s%12s%10s    this CPU has no instructions for it\n", name, "-", "-",
+               "-", "-");
+}
+
+static void print_reduce(const bench *b) {
+    char size[DT_NUMBER_MAX];
+    printf("                    ------------- int64 --------------    ------------ float32 "
+           "-------------\n");
+    printf("  %10s%10s%9s%9s%8s  %10s%9s%9s%8s\n", "bytes", "us", "algbw", "busbw", "wrong", "us",
+           "algbw", "busbw", "wrong");
+    for (int i = 0; i < b->n_reduce; i++) {
+        const reduce_result *x = &b->reduce[i].i64, *y = &b->reduce[i].f32;
+        printf("  %10s%10.1f%9.2f%9.2f%8lld  %10.1f%9.2f%9.2f%8lld\n",
+               dt_text_thousands((int64_t)b->reduce[i].nbytes, size), x->microseconds, x->algbw,
+               x->busbw, (long long)x->wrong, y->microseconds, y->algbw, y->busbw,
+               (long long)y->wrong);
+    }
+}
+
+static void print_text(const bench *b, const char *library) {
+    dt_term term = dt_term_of(STDOUT_FILENO);
+    printf("%sArithmetic%s, GFLOP/s%s: a multiply-add counts 2\n", term.bold, term.plain,
+           b->ranks > 1 ? ", all ranks together" : "");
+    printf("  %-10s%20s%22s\n", "", b->ranks > 1 ? "one thread a rank" : "one thread",
+           "all threads");
+    printf("  %-10s%10s%10s%12s%10s\n", "", "best", "median", "best", "median");
+    print_peak("f32", &b->peaks[DT_PEAK_F32]);
+    print_peak("bf16", &b->peaks[DT_PEAK_BF16]);
+    printf("\n%sMemory%s, GB/s: 24 bytes an element of a triad\n", term.bold, term.plain);
+    print_peak("triad", &b->peaks[DT_PEAK_MEMORY]);
+    printf("\n%sAll-reduce%s", term.bold, term.plain);
+    if (b->n_reduce == 0)
+        printf(": not measured, one rank has nobody to add to; mpirun -np 2 dtrain bench\n");
+    else
+        printf(", %d ranks, %s, in place; GB/s, busbw = algbw x 2 (n - 1) / n\n", b->ranks,
+               library);
+    if (b->n_reduce)
+        print_reduce(b);
+}
+
+static dt_status count_threads(const dt_options *options, dt_comm *comm, int *threads) {
+    dt_topology topology;
+    *threads = (int)options->threads;
+    if (*threads > 0)
+        return DT_OK;
+    DT_TRY(dt_comm_agree(comm, dt_topology_read(&topology)));
+    return dt_topology_share(&topology, comm, threads);
+}
+
+static dt_status check_sums(const bench *b) {
+    int64_t wrong = 0;
+    for (int i = 0; i < b->n_reduce; i++)
+        wrong += b->reduce[i].i64.wrong + b->reduce[i].f32.wrong;
+    if (wrong > 0)
+        return dt_fail(DT_EPEER,
+                       "all-reduce gave %lld wrong sums between %d ranks: see the column 'wrong'",
+                       (long long)wrong, b->ranks);
+    return DT_OK;
+}
+
+dt_status dt_bench(const dt_options *options, dt_comm *comm) {
+    static bench b; /* too large for a stack */
+    bool first = dt_comm_rank(comm) == 0;
+    int threads;
+    DT_TRY(count_threads(options, comm, &threads));
+    int64_t all_threads = threads;
+    DT_TRY(dt_comm_sum_i64(comm, &all_threads, 1));
+    b = (bench){.ranks = dt_comm_size(comm), .threads = (int)all_threads};
+    if (first && !options->json)
+        printf("dtrain bench: %d rank%s, %d thread%s in all; takes some seconds\n\n", b.ranks,
+               b.ranks == 1 ? "" : "s", b.threads, b.threads == 1 ? "" : "s");
+    fflush(stdout);
+    DT_TRY(measure_peaks(comm, threads, &b));
+    DT_TRY(measure_reduce(comm, &b));
+    if (first && options->json)
+        print_json(&b, dt_comm_library(comm));
+    else if (first)
+        print_text(&b, dt_comm_library(comm));
+    fflush(stdout);
+    return check_sums(&b);
+}

@@ -1,0 +1,118 @@
+/* launch/main.c - from the command line to an exit code.
+ *
+ * Wrong use is found before MPI starts, and told once. After that the ranks act together: rank 0's
+ * options are everybody's, a failure ends all of them with one code, and nobody leaves before all
+ * are done. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "dist/comm.h"
+#include "io/log.h"
+#include "launch/bench.h"
+#include "launch/devices.h"
+#include "launch/manual.h"
+#include "launch/term.h"
+#include "launch/trainer.h"
+
+/* The rank that the launcher gave this process, before MPI tells; 0 without a launcher. */
+static int launcher_rank(void) {
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]))
+            return atoi(getenv(names[i]));
+    if (getenv("SLURM_STEP_NUM_TASKS") && getenv("SLURM_PROCID"))
+        return atoi(getenv("SLURM_PROCID"));
+    return 0;
+}
+
+static dt_status print_text(const dt_options *options) {
+    switch (options->action) {
+    case DT_ACTION_HELP:
+        dt_help_print(stdout, options->command, dt_term_of(STDOUT_FILENO).colours);
+        break;
+    case DT_ACTION_VERSION:
+        dt_version_print(stdout);
+        break;
+    case DT_ACTION_MAN:
+        dt_man_print(stdout);
+        break;
+    case DT_ACTION_COMPLETION:
+        dt_completion_print(stdout);
+        break;
+    case DT_ACTION_RUN:
+        break;
+    }
+    return fflush(stdout) == 0 ? DT_OK : dt_fail(DT_EIO, "stdout: cannot be written to");
+}
+
+static dt_status run_command(dt_options *options, dt_comm *comm) {
+    DT_TRY(dt_comm_bcast(comm, options, sizeof *options, 0));
+    dt_options_resolve(options);
+    const dt_backend *backend = dt_backend_find("cpu");
+    switch (options->command) {
+    case DT_CMD_TRAIN:
+        return dt_train(options, backend, comm);
+    case DT_CMD_EVAL:
+        return dt_evaluate(options, backend, comm);
+    case DT_CMD_DEVICES:
+        return dt_devices(options, backend, comm);
+    case DT_CMD_BENCH:
+        return dt_bench(options, comm);
+    }
+    return DT_OK;
+}
+
+/* Does rank's sentence only pass on another one's (dt_comm_agree), or say what a lower rank says
+ * too? */
+static bool is_echo(const dt_comm *comm, int rank, char (*all)[DT_ERROR_MAX]) {
+    char passed_on[DT_ERROR_MAX + 128];
+    for (int r = 0; r < dt_comm_size(comm); r++) {
+        snprintf(passed_on, sizeof passed_on, "rank %d (%s): %s", r, dt_comm_host(comm, r), all[r]);
+        if (r != rank && strncmp(passed_on, all[rank], DT_ERROR_MAX - 1) == 0)
+            return true;
+        if (r < rank && strcmp(all[r], all[rank]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* After a failure: each sentence is printed once. When the ranks can no longer talk, ends the job.
+ */
+static void report(dt_comm *comm, dt_status status) {
+    int rank = dt_comm_rank(comm);
+    char mine[DT_ERROR_MAX];
+    char(*all)[DT_ERROR_MAX] = calloc((size_t)dt_comm_size(comm), sizeof *all);
+    dt_error_copy(mine);
+    dt_status talked = all ? dt_comm_allgather(comm, mine, sizeof mine, all) : DT_EDEVICE;
+    dt_error_set(mine);
+    if (talked != DT_OK || !is_echo(comm, rank, all))
+        dt_log_error();
+    free(all);
+    if (talked != DT_OK)
+        dt_comm_abort(comm, (int)status);
+}
+
+int main(int argc, char **argv) {
+    static dt_options options;
+    dt_comm *comm = NULL;
+    dt_signals_install();
+    bool first = launcher_rank() == 0;
+    dt_status status = dt_options_parse(argc, argv, &options);
+    if (status == DT_OK && options.action != DT_ACTION_RUN)
+        status = first ? print_text(&options) : DT_OK;
+    else if (status == DT_OK)
+        status = dt_comm_create(&argc, &argv, &comm);
+    if (!comm) {
+        if (status != DT_OK &&
+            (first || status != DT_EUSAGE)) /* wrong use is the same everywhere */
+            dt_log_error();
+        return (int)status;
+    }
+    dt_log_identity(dt_comm_rank(comm), dt_comm_size(comm), dt_comm_host(comm, dt_comm_rank(comm)));
+    status = run_command(&options, comm);
+    if (status != DT_OK && status != DT_ESTOPPED)
+        report(comm, status);
+    dt_comm_free(&comm);
+    return (int)status;
+}
