@@ -66,7 +66,7 @@ typedef struct {
 } dt_work;
 
 /* Called, from any worker thread, once floats/sums [from, from + n) of this step are final: the trainer may
- * start to reduce them. Ranges come in one fixed order (dt_backend.ranges), and cover the buffer. */
+ * start to reduce them. Ranges come in one fixed order (dt_backend.ranges) and cover the n_params gradients. */
 typedef void (*dt_ready)(void *ctx, int range);
 
 typedef struct {
@@ -96,7 +96,8 @@ typedef struct dt_backend {
     /* The buffer that gradient() fills and update() reads; the same pointers for the device's life. */
     dt_gradient (*buffer)(dt_device *device);
     /* Split of the gradient into ranges that become final one after another, last layers first; returns their
-     * number (>= 1), range i is [from[i], from[i] + n[i]) for i < max. The sums belong to the last. */
+     * number (>= 1), range i is [from[i], from[i] + n[i]) for i < max. The DT_N_SUMS sums belong to none: they are final when
+     * gradient() returns. */
     int (*ranges)(dt_device *device, int max, size_t *from, size_t *n);
 
     /* buffer = sums over work of the gradients of the summed (not averaged) loss. ready may be NULL. */
@@ -108,8 +109,8 @@ typedef struct dt_backend {
     /* Loss (without label smoothing), correct answers and more over work of a set. No dropout. out->sums are overwritten. */
     dt_status (*evaluate)(dt_device *device, dt_set set, const dt_work *work, dt_eval *out);
 
-    /* SHA-256 of the gradient sums of one micro-batch, computed by worker (0 .. threads-1) of this device;
-     * the gradient buffer is not touched. For the neighbour check. */
+    /* SHA-256 of the gradient sums of one micro-batch, computed by worker (0 .. threads-1) of this device, in an order of
+     * the back end's own; the gradient buffer is not touched. For the neighbour check. */
     dt_status (*fingerprint)(dt_device *device, int worker, const int64_t *samples, uint32_t epoch, char hex[65]);
     /* Libraries, instruction set: what the bits depend on besides the inputs. One line. */
     void (*describe)(char *text, size_t nbytes);

@@ -176,7 +176,7 @@ static dt_gradient ref_buffer(dt_device *d) {
 static int ref_ranges(dt_device *d, int max, size_t *from, size_t *n) {
     if (max > 0) {
         from[0] = 0;
-        n[0] = d->config.net->n_params + (d->config.exact ? DT_N_SUMS : 0);
+        n[0] = d->config.net->n_params;
     }
     return 1;
 }
