@@ -5,7 +5,10 @@
 #include "io/log.h"
 #include "tests/t.h"
 
-enum { THREADS = 4, LINES = 100 }; /* all of them fit the pipe: a packet takes a page of its own */
+enum {
+    THREADS = 4,
+    LINES = 50
+}; /* all fit the pipe, where a packet takes a page of the megabyte */
 
 static int kept_stderr, packets;
 
