@@ -23,12 +23,12 @@ NETS = {
     "b": "pool 2 avg; conv 5 5 stride 2 pad 1; relu; pool 3 avg stride 2 pad 1; conv 3 2; pool 3 stride 1 pad 1; fc 10",
 }
 RUNS = {  # name: (optimizer, label smoothing); ten steps of net a on the whole batch
-    "sgd": (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=5e-4), 0.0),
-    "nesterov": (lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True), 0.1),
-    "adamw": (lambda p: torch.optim.AdamW(p, lr=2e-3, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.02), 0.0),
-    "adamw_smooth": (lambda p: torch.optim.AdamW(p, lr=2e-3, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.02), 0.1),
+    "sgd": (lambda p: torch.optim.SGD(p, lr=0.15, momentum=0.9, weight_decay=5e-4), 0.0),
+    "nesterov": (lambda p: torch.optim.SGD(p, lr=0.15, momentum=0.9, weight_decay=5e-4, nesterov=True), 0.1),
+    "adamw": (lambda p: torch.optim.AdamW(p, lr=1e-2, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.02), 0.0),
+    "adamw_smooth": (lambda p: torch.optim.AdamW(p, lr=1e-2, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.02), 0.1),
 }
-N, MEAN, STD, STEPS = 32, 0.25, 0.5, 10
+N, MEAN, STD, STEPS = 32, 0.25, 0.25, 10
 
 
 def build(spec):
