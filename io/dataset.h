@@ -18,17 +18,18 @@ typedef struct {
 typedef struct {
     dt_samples train, test;
     int height, width;
-    int classes;         /* largest label of both sets + 1 */
-    double mean, std;    /* of all training pixels / 255 (exact integer sums) */
-    char path[4][DT_PATH_MAX];        /* train images, train labels, test images, test labels */
-    char sha256[4][DT_SHA256_HEX];    /* of the files' uncompressed contents, header included */
+    int classes;                   /* largest label of both sets + 1 */
+    double mean, std;              /* of all training pixels / 255 (exact integer sums) */
+    char path[4][DT_PATH_MAX];     /* train images, train labels, test images, test labels */
+    char sha256[4][DT_SHA256_HEX]; /* of the files' uncompressed contents, header included */
     dt_idx file[4];
 } dt_dataset;
 
 /* Open and check everything. DT_EDATA names the file that is missing or wrong and how to get one
  * (launch/fetch-data.sh). Frees all on failure. Hashing is spread over up to n_threads threads. */
 DT_NODISCARD dt_status dt_dataset_open(const char *dir, int n_threads, dt_dataset **out);
-/* DT_EDATA if a label is not below classes, the number of a network's outputs; names the file, sample and label. */
+/* DT_EDATA if a label is not below classes, the number of a network's outputs; names the file,
+ * sample and label. */
 DT_NODISCARD dt_status dt_dataset_check_labels(const dt_dataset *dataset, int classes);
 void dt_dataset_close(dt_dataset **dataset);
 

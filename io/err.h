@@ -12,8 +12,8 @@
 #include <stddef.h>
 
 #if defined(__GNUC__)
-#define DT_NODISCARD      __attribute__((warn_unused_result))
-#define DT_PRINTF(f, a)   __attribute__((format(printf, f, a)))
+#define DT_NODISCARD    __attribute__((warn_unused_result))
+#define DT_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #else
 #define DT_NODISCARD
 #define DT_PRINTF(f, a)

@@ -22,7 +22,8 @@ DT_NODISCARD dt_status dt_file_commit(const char *tmp_path, const char *path);
 /* link_path becomes a symbolic link to target (relative to the link's directory), atomically. */
 DT_NODISCARD dt_status dt_link_replace(const char *target, const char *link_path);
 
-/* Lower-case hex SHA-256 with a final 0; "", which equals no digest, if OpenSSL fails (no memory). */
+/* Lower-case hex SHA-256 with a final 0; "", which equals no digest, if OpenSSL fails (no memory).
+ */
 void dt_sha256(const void *data, size_t nbytes, char hex[DT_SHA256_HEX]);
 /* The same over a sequence of pieces: begin, add ..., end (which also frees). */
 typedef struct dt_sha256_state dt_sha256_state;

@@ -26,9 +26,10 @@ typedef struct {
 /* Open path, plain or gzip (told by content). *out is zeroed on failure. Close with dt_idx_close().
  * DT_EDATA: unreadable, or not what its header says. */
 DT_NODISCARD dt_status dt_idx_open(const char *path, dt_idx *out);
-/* The same from memory (for the fuzzer); name is for messages. The bytes stay the caller's and must outlive *out, which
- * is closed as above. */
-DT_NODISCARD dt_status dt_idx_parse(const char *name, const void *bytes, size_t nbytes, dt_idx *out);
+/* The same from memory (for the fuzzer); name is for messages. The bytes stay the caller's and must
+ * outlive *out, which is closed as above. */
+DT_NODISCARD dt_status dt_idx_parse(const char *name, const void *bytes, size_t nbytes,
+                                    dt_idx *out);
 void dt_idx_close(dt_idx *idx);
 
 #endif

@@ -14,8 +14,8 @@ typedef struct {
     bool comma;
 } dt_json;
 
-/* dt_json j = {0}; dt_json_open(&j, NULL, '{'); dt_json_int(&j, "epoch", 3); dt_json_close(&j, '}').
- * key is NULL inside arrays. Numbers round-trip; a NaN or infinity becomes null. */
+/* dt_json j = {0}; dt_json_open(&j, NULL, '{'); dt_json_int(&j, "epoch", 3); dt_json_close(&j,
+ * '}'). key is NULL inside arrays. Numbers round-trip; a NaN or infinity becomes null. */
 void dt_json_open(dt_json *j, const char *key, char bracket);
 void dt_json_close(dt_json *j, char bracket);
 void dt_json_str(dt_json *j, const char *key, const char *value);
@@ -26,8 +26,9 @@ void dt_json_raw(dt_json *j, const char *key, const char *json);
 void dt_json_free(dt_json *j);
 
 /* Call visit(ctx, key, value-as-text) for each member of the object in text, in its order: strings
- * unquoted, numbers and booleans in the words of the writer above, null as NULL, nested values as compact JSON.
- * value is valid during the visit only. DT_EIO if text is no JSON object, has a key twice or an integer beyond int64_t. */
+ * unquoted, numbers and booleans in the words of the writer above, null as NULL, nested values as
+ * compact JSON. value is valid during the visit only. DT_EIO if text is no JSON object, has a key
+ * twice or an integer beyond int64_t. */
 DT_NODISCARD dt_status dt_json_each(const char *text,
                                     void (*visit)(void *ctx, const char *key, const char *value),
                                     void *ctx);

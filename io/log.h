@@ -1,4 +1,5 @@
-/* io/log.h - what goes to stderr: warnings and the final error, each one line with its rank and host.
+/* io/log.h - what goes to stderr: warnings and the final error, each one line with its rank and
+ * host.
  *
  * stdout belongs to the progress display and to --json. Nothing else in the program prints. */
 #ifndef DT_IO_LOG_H
@@ -12,8 +13,8 @@ void dt_log_identity(int rank, int size, const char *host);
 void dt_warn(const char *format, ...) DT_PRINTF(1, 2);
 /* "dtrain: rank 2 (host): <this thread's last error>". */
 void dt_log_error(void);
-/* A hook called before a line is written, so that a progress bar can get out of the way; or NULL. It runs
- * in the thread that warns, one at a time, and must not warn itself. */
+/* A hook called before a line is written, so that a progress bar can get out of the way; or NULL.
+ * It runs in the thread that warns, one at a time, and must not warn itself. */
 void dt_log_before(void (*hook)(void));
 
 #endif
