@@ -1,6 +1,11 @@
-/* launch/term.c - terminals and numbers. */
+/* launch/term.c - terminals and numbers.
+ *
+ * Open MPI gives every rank a pseudo-terminal for stdout, wherever its own goes: under mpirun a
+ * terminal is one only if mpirun, our parent, writes to one; its size is asked there too. On
+ * another host than mpirun's there is none to be found. */
 #include "launch/term.h"
 
+#include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <math.h>
@@ -20,10 +25,38 @@ static bool locale_is_utf8(void) {
     return utf8;
 }
 
+static bool is_under_mpirun(void) {
+    return getenv("OMPI_COMM_WORLD_SIZE") != NULL;
+}
+
+/* Open the terminal that the parent's stdout is; -1 if it is none. */
+static int open_parents_terminal(void) {
+    char link[64], target[256];
+    snprintf(link, sizeof link, "/proc/%ld/fd/1", (long)getppid());
+    ssize_t n = readlink(link, target, sizeof target - 1);
+    if (n < 5 || strncmp(target, "/dev/", 5) != 0)
+        return -1;
+    int fd = open(link, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd >= 0 && !isatty(fd)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static bool is_terminal(int fd) {
+    if (!isatty(fd) || !is_under_mpirun())
+        return isatty(fd);
+    int parents = open_parents_terminal();
+    if (parents >= 0)
+        close(parents);
+    return parents >= 0;
+}
+
 dt_term dt_term_of(int fd) {
     const char *no_color = getenv("NO_COLOR"), *kind = getenv("TERM");
     dt_term term = {.bold = "", .dim = "", .accent = "", .good = "", .plain = ""};
-    term.is_terminal = isatty(fd) && kind && strcmp(kind, "dumb") != 0;
+    term.is_terminal = is_terminal(fd) && kind && strcmp(kind, "dumb") != 0;
     term.colours = term.is_terminal && !(no_color && *no_color);
     term.utf8 = locale_is_utf8();
     if (term.colours) {
@@ -37,8 +70,12 @@ dt_term dt_term_of(int fd) {
 }
 
 int dt_term_width(int fd) {
-    struct winsize size;
-    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+    struct winsize size = {0};
+    int parents = is_under_mpirun() ? open_parents_terminal() : -1;
+    int failed = ioctl(parents >= 0 ? parents : fd, TIOCGWINSZ, &size);
+    if (parents >= 0)
+        close(parents);
+    if (!failed && size.ws_col > 0)
         return size.ws_col;
     const char *columns = getenv("COLUMNS");
     long n = columns ? strtol(columns, NULL, 10) : 0;

@@ -249,8 +249,10 @@ static void epoch_text(line_buffer *b, const dt_term *term, const dt_epoch_line 
         add(b, "  %7.0f img/s", line->images_per_second);
     else if (n_dropped < 1)
         add(b, "        - img/s");
-    if (n_dropped < 2)
+    if (n_dropped < 2 && line->seconds > 0)
         add(b, "  %7.2f s", line->seconds);
+    else if (n_dropped < 2)
+        add(b, "        - s");
     if (line->is_best) {
         add_escape(b, term->good);
         add(b, "  best");
