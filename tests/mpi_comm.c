@@ -230,6 +230,8 @@ int main(int argc, char **argv) {
     T_BEGIN(110);
     const size_t sizes[] = {0, 1, 2, 3, 17, 4095, 4096, 4097, 65537, 1000003};
     const char *expected = getenv("OMPI_COMM_WORLD_SIZE");
+    if (!expected)
+        expected = getenv("PMI_SIZE"); /* MPICH's mpiexec */
     if (dt_comm_create(&argc, &argv, &comm) != DT_OK) {
         fprintf(stderr, "%s\n", dt_error());
         return 1;
