@@ -1,12 +1,12 @@
 /* model/backend.h - one rank's device behind a table of functions: ref, cpu (and cuda as a plugin).
  *
- * A device holds the parameters, the optimizer's state, both data sets and the gradient of a step, and
- * computes micro-batches. It knows nothing of other ranks: the trainer takes the summed gradient out by
- * (pointer, count, stream), has it all-reduced, and calls update().
+ * A device holds the parameters, the optimizer's state, both data sets and the gradient of a step,
+ * and computes micro-batches. It knows nothing of other ranks: the trainer takes the summed
+ * gradient out by (pointer, count, stream), has it all-reduced, and calls update().
  *
- * The bits of a micro-batch's gradient depend on the parameters, the samples, the micro-batch size and
- * (seed, epoch) alone. They are added up as integers: dt_fixed, 2^40 for 1. Integer addition is associative: who
- * adds what in which order does not matter.
+ * The bits of a micro-batch's gradient depend on the parameters, the samples, the micro-batch size
+ * and (seed, epoch) alone. They are added up as integers (fixed.h, 2^40 for 1). Integer addition is
+ * associative: who adds what in which order does not matter.
  *
  * Per step: gradient() -> all-reduce of the whole buffer -> update(). All functions are called
  * by one thread; a device may have worker threads of its own. */
@@ -37,24 +37,24 @@ typedef enum {
 } dt_sum;
 
 typedef struct {
-    const dt_net *net;   /* must outlive the device */
+    const dt_net *net; /* must outlive the device */
     dt_precision precision;
-    int micro_batch;     /* m */
-    int threads;         /* worker threads, >= 1 */
+    int micro_batch; /* m */
+    int threads;     /* worker threads, >= 1 */
     uint64_t seed;
     float label_smoothing;
-    bool exact;          /* false: gradients are float sums (--reduce float) */
-    int max_micros;      /* micro-batches in a global batch, over all ranks: bounds the sum */
+    bool exact;     /* false: gradients are float sums (--reduce float) */
+    int max_micros; /* micro-batches in a global batch, over all ranks: bounds the sum */
     dt_optim_config optim;
-    double mean, std;    /* of pixels / 255: x = (p / 255 - mean) / std */
+    double mean, std; /* of pixels / 255: x = (p / 255 - mean) / std */
 } dt_device_config;
 
-/* The gradient of a step: int64 [n_params + DT_N_SUMS]; with !exact float [n_params] (summed gradient) and the
- * sums apart. Host memory when stream is NULL. */
+/* The gradient of a step: int64 [n_params + DT_N_SUMS]; with !exact float [n_params] (summed
+ * gradient) and the sums apart. Host memory when stream is NULL. */
 typedef struct {
-    int64_t *sums;    /* exact: n = n_params + DT_N_SUMS, else n = DT_N_SUMS */
+    int64_t *sums; /* exact: n = n_params + DT_N_SUMS, else n = DT_N_SUMS */
     size_t n_sums;
-    float *floats;    /* !exact: [n_params]; else NULL */
+    float *floats; /* !exact: [n_params]; else NULL */
     void *stream;
 } dt_gradient;
 
@@ -65,8 +65,9 @@ typedef struct {
     uint32_t epoch;
 } dt_work;
 
-/* Called, from any worker thread, once floats/sums [from, from + n) of this step are final: the trainer may
- * start to reduce them. Ranges come in one fixed order (dt_backend.ranges) and cover the n_params gradients. */
+/* Called, from any worker thread, once floats/sums [from, from + n) of this step are final: the
+ * trainer may start to reduce them. Ranges come in one fixed order (dt_backend.ranges) and cover
+ * the n_params gradients. */
 typedef void (*dt_ready)(void *ctx, int range);
 
 typedef struct {
@@ -81,37 +82,45 @@ typedef struct dt_backend {
     const char *name;
     int default_micro_batch;
 
-    /* Plan everything: memory, primitives, worker threads. A step allocates nothing. *out is NULL on failure.
-     * DT_EUSAGE: precision or network not possible here. DT_EDEVICE: no memory, library refused. */
+    /* Plan everything: memory, primitives, worker threads. A step allocates nothing. *out is NULL
+     * on failure. DT_EUSAGE: precision or network not possible here. DT_EDEVICE: no memory, library
+     * refused. */
     dt_status (*open)(const dt_device_config *config, dt_device **out);
     void (*close)(dt_device **device);
 
-    /* images: [n][in.c * in.h * in.w] bytes, labels: [n]; they stay the caller's and must outlive the device (a GPU copies). */
+    /* images: [n][in.c * in.h * in.w] bytes, labels: [n]; they stay the caller's and must outlive
+     * the device (a GPU copies). */
     dt_status (*load)(dt_device *device, dt_set set, const uint8_t *images, const uint8_t *labels,
                       size_t n);
-    /* Host copies in network order; slots as many as dt_optim_slots(); slots may be NULL (set: zeros; get: not wanted). */
+    /* Host copies in network order; slots as many as dt_optim_slots(); slots may be NULL (set:
+     * zeros; get: not wanted). */
     dt_status (*set_state)(dt_device *device, const float *params, const float *const *slots);
     dt_status (*get_state)(dt_device *device, float *params, float *const *slots);
 
-    /* The buffer that gradient() fills and update() reads; the same pointers for the device's life. */
+    /* The buffer that gradient() fills and update() reads; the same pointers for the device's life.
+     */
     dt_gradient (*buffer)(dt_device *device);
-    /* Split of the gradient into ranges that become final one after another, last layers first; returns their
-     * number (>= 1), range i is [from[i], from[i] + n[i]) for i < max. The DT_N_SUMS sums belong to none: they are final when
-     * gradient() returns. */
+    /* Split of the gradient into ranges that become final one after another, last layers first;
+     * returns their number (>= 1), range i is [from[i], from[i] + n[i]) for i < max. The DT_N_SUMS
+     * sums belong to none: they are final when gradient() returns. */
     int (*ranges)(dt_device *device, int max, size_t *from, size_t *n);
 
-    /* buffer = sums over work of the gradients of the summed (not averaged) loss. ready may be NULL. */
+    /* buffer = sums over work of the gradients of the summed (not averaged) loss. ready may be
+     * NULL. */
     dt_status (*gradient)(dt_device *device, const dt_work *work, dt_ready ready, void *ctx);
-    /* One update from buffer (all-reduced): the gradient is divided by sums[DT_SUM_COUNT], clipped, applied.
-     * *norm = its norm before clipping. DT_EDIVERGED, parameters unchanged, when sums[DT_SUM_BAD] != 0. u->gradient_scale
-     * is ignored. */
+    /* One update from buffer (all-reduced): the gradient is divided by sums[DT_SUM_COUNT], clipped,
+     * applied. *norm = its norm before clipping. DT_EDIVERGED, parameters unchanged, when
+     * sums[DT_SUM_BAD] != 0. u->gradient_scale is ignored. */
     dt_status (*update)(dt_device *device, const dt_update *u, double *norm);
-    /* Loss (without label smoothing), correct answers and more over work of a set. No dropout. out->sums are overwritten. */
+    /* Loss (without label smoothing), correct answers and more over work of a set. No dropout.
+     * out->sums are overwritten. */
     dt_status (*evaluate)(dt_device *device, dt_set set, const dt_work *work, dt_eval *out);
 
-    /* SHA-256 of the gradient sums of one micro-batch, computed by worker (0 .. threads-1) of this device, in an order of
-     * the back end's own; the gradient buffer is not touched. For the neighbour check. */
-    dt_status (*fingerprint)(dt_device *device, int worker, const int64_t *samples, uint32_t epoch, char hex[65]);
+    /* SHA-256 of the gradient sums of one micro-batch, computed by worker (0 .. threads-1) of this
+     * device, in an order of the back end's own; the gradient buffer is not touched. For the
+     * neighbour check. */
+    dt_status (*fingerprint)(dt_device *device, int worker, const int64_t *samples, uint32_t epoch,
+                             char hex[65]);
     /* Libraries, instruction set: what the bits depend on besides the inputs. One line. */
     void (*describe)(char *text, size_t nbytes);
 } dt_backend;
