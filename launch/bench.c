@@ -17,7 +17,7 @@
 #include "launch/peak.h"
 #include "launch/term.h"
 
-enum { MIN_BYTES = 8, MAX_BYTES = 64 << 20, N_SIZES = 24, MAX_CALLS = 200 };
+enum { MIN_BYTES = 8, MAX_BYTES = 64 << 20, N_SIZES = 24, MAX_CALLS = 200, PERIOD = 31 };
 static const double seconds_a_size = 0.1;
 
 typedef struct {
@@ -78,17 +78,16 @@ static dt_status measure_peaks(dt_comm *comm, int threads, bench *b) {
 
 /* --- all-reduce --- */
 
-/* Element i of rank's data. With 256 kinds of ranks and values up to 250, float sums stay exact up
- * to 500 ranks. */
+/* Element i of rank's data: so small that float sums of 100,000 ranks are exact. */
 static int64_t element(int rank, size_t i) {
-    return (int64_t)(rank % 256 + 1) * (int64_t)(i % 251);
+    return (int64_t)(rank % 8 + 1) * (int64_t)(i % PERIOD);
 }
 
 static int64_t element_sum(int n_ranks, size_t i) {
     int64_t factors = 0;
     for (int r = 0; r < n_ranks; r++)
-        factors += r % 256 + 1;
-    return factors * (int64_t)(i % 251);
+        factors += r % 8 + 1;
+    return factors * (int64_t)(i % PERIOD);
 }
 
 static dt_status call_reduce(dt_comm *comm, void *buffer, size_t n, bool is_float) {
@@ -99,7 +98,7 @@ static dt_status call_reduce(dt_comm *comm, void *buffer, size_t n, bool is_floa
 static dt_status checked_call(dt_comm *comm, void *buffer, size_t n, bool is_float,
                               int64_t *wrong) {
     int rank = dt_comm_rank(comm);
-    int64_t *i64 = buffer, sums[251];
+    int64_t *i64 = buffer, sums[PERIOD];
     float *f32 = buffer;
     for (size_t i = 0; i < n; i++) {
         if (is_float)
@@ -108,10 +107,10 @@ static dt_status checked_call(dt_comm *comm, void *buffer, size_t n, bool is_flo
             i64[i] = element(rank, i);
     }
     DT_TRY(call_reduce(comm, buffer, n, is_float));
-    for (size_t i = 0; i < 251; i++)
+    for (size_t i = 0; i < PERIOD; i++)
         sums[i] = element_sum(dt_comm_size(comm), i);
     for (size_t i = 0; i < n; i++)
-        *wrong += is_float ? f32[i] != (float)sums[i % 251] : i64[i] != sums[i % 251];
+        *wrong += is_float ? f32[i] != (float)sums[i % PERIOD] : i64[i] != sums[i % PERIOD];
     return DT_OK;
 }
 

@@ -279,12 +279,14 @@ static void completion_values(FILE *to) {
             fputs("' ;;\n", to);
         } else if (option->metavar && strcmp(option->metavar, "DIR") == 0) {
             fprintf(to,
-                    "    --%s) compopt -o filenames; COMPREPLY=($(compgen -d -- \"$cur\")); return "
+                    "    --%s) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "
+                    "\"$cur\"); return "
                     ";;\n",
                     option->name);
         } else if (option->metavar && strcmp(option->metavar, "CHECKPOINT") == 0) {
             fprintf(to,
-                    "    --%s) compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\")); return "
+                    "    --%s) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "
+                    "\"$cur\"); return "
                     ";;\n",
                     option->name);
         } else if (option->type != DT_OPTION_FLAG) {
@@ -295,13 +297,12 @@ static void completion_values(FILE *to) {
 
 void dt_completion_print(FILE *to) {
     fputs("# bash completion for dtrain; made by: dtrain --completion bash\n_dtrain() {\n"
-          "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words= i "
+          "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words='' i "
           "command=",
           to);
     fprintf(to, "%s\n", dt_command_table->name);
     fputs("    [[ $cur == = ]] && cur=\n"
           "    [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}\n"
-          "    [[ ${COMP_WORDS[COMP_CWORD]} == = ]] && prev=${COMP_WORDS[COMP_CWORD-1]}\n"
           "    for ((i = 1; i < COMP_CWORD; i++)); do\n"
           "        case ${COMP_WORDS[i]} in\n        ",
           to);
@@ -321,9 +322,11 @@ void dt_completion_print(FILE *to) {
     for (const dt_command_row *row = dt_command_table; row->name; row++)
         fprintf(to, " %s", row->name);
     fputs("'\n        elif [[ $command == eval && $cur != -* ]]; then\n"
-          "            compopt -o filenames\n            COMPREPLY=($(compgen -f -- \"$cur\"))\n   "
+          "            compopt -o filenames\n            mapfile -t COMPREPLY < <(compgen -f -- "
+          "\"$cur\")\n   "
           "         return\n"
           "        fi ;;\n    esac\n"
-          "    COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n}\ncomplete -F _dtrain dtrain\n",
+          "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n}\ncomplete -F _dtrain "
+          "dtrain\n",
           to);
 }
