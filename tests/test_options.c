@@ -82,6 +82,8 @@ static void test_refused(void) {
     T_FAILS(parse("--batch 0"), DT_EUSAGE, "--batch: '0' is out of range");
     T_FAILS(parse("--batch -7"), DT_EUSAGE, "out of range");
     T_FAILS(parse("--batch 99999999999999999999"), DT_EUSAGE, "from 1 to 1048576");
+    T_FAILS(parse("--batch 1048577"), DT_EUSAGE, "out of range");
+    T_FAILS(parse("--momentum 1"), DT_EUSAGE, "from 0 to 0.9999");
     T_FAILS(parse("--lr nan"), DT_EUSAGE, "--lr: 'nan'");
     T_FAILS(parse("--lr -1"), DT_EUSAGE, "out of range"); /* -1 means auto inside only */
     T_FAILS(parse("--lr 0.1.2"), DT_EUSAGE, "or auto");
@@ -171,7 +173,16 @@ static void test_resume(void) {
             strstr(dt_error(), "--model cnn (now mlp)"));
     T_CHECK(!strstr(dt_error(), "--epochs") && !strstr(dt_error(), "--out else"));
 
-    /* every option that changes bits is compared */
+    /* these are the options that change bits ... */
+    static const char bits[] = " samples validation model init seed epochs batch micro-batch "
+                               "optimizer lr momentum nesterov weight-decay "
+                               "clip-norm schedule warmup label-smoothing precision reduce ";
+    for (const dt_option *option = dt_option_table; option->name; option++) {
+        char word[40];
+        snprintf(word, sizeof word, " %s ", option->name);
+        T_CHECK(option->changes_bits == (strstr(bits, word) != NULL));
+    }
+    /* ... and each of them is compared */
     for (const dt_option *option = dt_option_table; option->name; option++) {
         if (!(option->commands & DT_CMD_TRAIN))
             continue;
