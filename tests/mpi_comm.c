@@ -1,7 +1,7 @@
 /* ranks: 1 2 3 4 */
 /* timeout: 120 */
-/* tests/mpi_comm.c - the group over the real transport: exact data, guarded buffers, one outcome for
- * all. */
+/* tests/mpi_comm.c - the group over the real transport: exact data, guarded buffers, one outcome
+ * for all. */
 #include "t.h"
 
 #include <time.h>
