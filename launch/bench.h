@@ -1,4 +1,5 @@
-/* launch/bench.h - `dtrain bench`: arithmetic peak, memory bandwidth, all-reduce; every sum is checked. */
+/* launch/bench.h - `dtrain bench`: arithmetic peak, memory bandwidth, all-reduce; every sum is
+ * checked. */
 #ifndef DT_LAUNCH_BENCH_H
 #define DT_LAUNCH_BENCH_H
 

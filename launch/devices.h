@@ -7,6 +7,7 @@
 #include "model/backend.h"
 
 /* Collective; rank 0 prints, text or JSON. */
-DT_NODISCARD dt_status dt_devices(const dt_options *options, const dt_backend *backend, dt_comm *comm);
+DT_NODISCARD dt_status dt_devices(const dt_options *options, const dt_backend *backend,
+                                  dt_comm *comm);
 
 #endif

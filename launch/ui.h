@@ -1,8 +1,10 @@
-/* launch/ui.h - what rank 0 shows on stdout while it trains: banner, progress, one line an epoch; or JSON lines.
+/* launch/ui.h - what rank 0 shows on stdout while it trains: banner, progress, one line an epoch;
+ * or JSON lines.
  *
- * --progress bar redraws one line in place (only on a terminal unless asked for), lines prints a line every few
- * seconds and one an epoch, none prints neither; --quiet prints nothing but warnings; --json prints one object a line
- * with the same numbers instead of all of it. All numbers are global (summed over the ranks). NO_COLOR is respected. */
+ * --progress bar redraws one line in place (only on a terminal unless asked for), lines prints a
+ * line every few seconds and one an epoch, none prints neither; --quiet prints nothing but
+ * warnings; --json prints one object a line with the same numbers instead of all of it. All numbers
+ * are global (summed over the ranks). NO_COLOR is respected. */
 #ifndef DT_LAUNCH_UI_H
 #define DT_LAUNCH_UI_H
 
@@ -31,16 +33,16 @@ typedef struct {
 } dt_banner;
 
 typedef struct {
-    int64_t epoch, epochs;      /* epoch that is running, from 1; all */
-    int64_t step, steps;        /* done in this epoch; in all of it */
-    double loss, accuracy;      /* of the epoch so far; percent */
+    int64_t epoch, epochs; /* epoch that is running, from 1; all */
+    int64_t step, steps;   /* done in this epoch; in all of it */
+    double loss, accuracy; /* of the epoch so far; percent */
     double learning_rate, gradient_norm;
-    double images_per_second;   /* of the last second or so */
-    double eta_seconds;         /* to the end of the run */
+    double images_per_second; /* of the last second or so */
+    double eta_seconds;       /* to the end of the run */
 } dt_step_line;
 
 typedef struct {
-    int64_t epoch, epochs;      /* epoch 0: before any training */
+    int64_t epoch, epochs;                       /* epoch 0: before any training */
     double train_loss, train_accuracy;           /* NaN for epoch 0 */
     double validation_loss, validation_accuracy; /* NaN without --validation */
     double test_loss, test_accuracy;
@@ -50,10 +52,10 @@ typedef struct {
 } dt_epoch_line;
 
 typedef struct {
-    dt_status status;           /* DT_OK, DT_ESTOPPED, ... */
-    const char *reason;         /* for DT_ESTOPPED: "signal 10", "time limit" */
+    dt_status status;   /* DT_OK, DT_ESTOPPED, ... */
+    const char *reason; /* for DT_ESTOPPED: "signal 10", "time limit" */
     double test_accuracy, best_value, seconds;
-    const char *best_kind;      /* "test" or "validation" */
+    const char *best_kind; /* "test" or "validation" */
     int64_t best_epoch;
     const char *out_dir, *params_sha256;
 } dt_summary;
@@ -61,7 +63,8 @@ typedef struct {
 /* NULL on other ranks than 0 and out of memory; every function accepts NULL and does nothing. */
 dt_ui *dt_ui_open(const dt_options *options);
 void dt_ui_banner(dt_ui *ui, const dt_banner *banner);
-void dt_ui_step(dt_ui *ui, const dt_step_line *line);   /* call every step: it draws at most ten times a second */
+void dt_ui_step(
+    dt_ui *ui, const dt_step_line *line); /* call every step: it draws at most ten times a second */
 void dt_ui_epoch(dt_ui *ui, const dt_epoch_line *line);
 void dt_ui_finish(dt_ui *ui, const dt_summary *summary);
 void dt_ui_close(dt_ui **ui);
