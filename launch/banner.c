@@ -124,9 +124,9 @@ void dt_banner_print(FILE *to, const dt_banner *b, const dt_term *term) {
 
 void dt_banner_warn(const dt_banner *b) {
     if (b->total_workers > b->max_micros)
-        dt_warn("%d of %d workers have nothing to do: a batch of %d has %d micro-batches of %d; a "
-                "larger --batch "
-                "or a smaller --micro-batch has more",
+        dt_warn("no work for %d of %d workers: a batch of %d is %d micro-batches of %d; a larger "
+                "--batch or a smaller "
+                "--micro-batch gives more",
                 b->total_workers - b->max_micros, b->total_workers, b->batch, b->max_micros,
                 b->micro);
     for (int from = 0, end; from < b->n_ranks; from = end) {

@@ -172,11 +172,11 @@ static void draw_bar(dt_ui *ui, const dt_step_line *line) {
 
 static void print_step(const dt_step_line *line) {
     char clock[DT_NUMBER_MAX];
-    printf("epoch %3lld/%-3lld  step %6lld/%-6lld  loss %7.4f  acc %6.2f%%  lr %.2e  grad %8.3g  "
-           "%9.0f img/s  %s left\n",
-           (long long)line->epoch, (long long)line->epochs, (long long)line->step,
-           (long long)line->steps, line->loss, line->accuracy, line->learning_rate,
-           line->gradient_norm, line->images_per_second, dt_text_clock(line->eta_seconds, clock));
+    printf("epoch %3lld/%-3lld  step %6lld/%-6lld", (long long)line->epoch, (long long)line->epochs,
+           (long long)line->step, (long long)line->steps);
+    printf("  loss %6.4f acc %5.2f%%  lr %.1e  grad %7.3g  %7.0f img/s  %s left\n", line->loss,
+           line->accuracy, line->learning_rate, line->gradient_norm, line->images_per_second,
+           dt_text_clock(line->eta_seconds, clock));
 }
 
 void dt_ui_step(dt_ui *ui, const dt_step_line *line) {
@@ -289,6 +289,16 @@ void dt_ui_epoch(dt_ui *ui, const dt_epoch_line *line) {
 
 /* --- the end --- */
 
+static void print_files(const dt_term *term, const char *dir) {
+    static const char *const names[] = {"run.h5", "log.jsonl", "latest.h5", "best.h5"};
+    char path[DT_PATH_MAX];
+    printf("  %s%-14s%s%s:", term->dim, "files", term->plain, dir);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (dt_path_join(path, dir, names[i]) == DT_OK && dt_path_exists(path))
+            printf(" %s", names[i]);
+    putchar('\n');
+}
+
 static void print_summary(const dt_term *term, const dt_summary *s) {
     char took[DT_NUMBER_MAX];
     dt_text_seconds(s->seconds, took);
@@ -306,8 +316,7 @@ static void print_summary(const dt_term *term, const dt_summary *s) {
         printf("  %s%-14s%s%.2f%% of the %s set, after epoch %lld\n", term->dim, "best",
                term->plain, s->best_value, s->best_kind, (long long)s->best_epoch);
     if (s->status == DT_OK || s->status == DT_ESTOPPED) {
-        printf("  %s%-14s%s%s: run.h5, log.jsonl, latest.h5, best.h5\n", term->dim, "files",
-               term->plain, s->out_dir);
+        print_files(term, s->out_dir);
         printf("  %s%-14s%s%s\n", term->dim, "params_sha256", term->plain, s->params_sha256);
     }
 }

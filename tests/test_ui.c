@@ -120,6 +120,11 @@ static void show_quickly(dt_ui *ui) {
     show_steps(ui, 1, 200, 0);
 }
 
+static void show_slowly(dt_ui *ui) {
+    pause_seconds(5.1);
+    show_steps(ui, 200, 200, 0);
+}
+
 /* Run show in a child whose stdout and stderr are fd; both ends' outcome is in output. */
 static void run_child(int reader, int writer, void (*show)(dt_ui *)) {
     pid_t child = fork();
@@ -200,8 +205,9 @@ static void test_pipe(void) {
     T_CHECK(strstr(output, "60,000 to train") && strstr(output, "938 steps an epoch"));
     T_CHECK(strstr(output, "runs/x, resumed at step 1,200\n") && strstr(output, "421,642"));
     T_CHECK(strstr(output, "64 x 7 x 7"));
-    T_CHECK(strstr(output, "warning: 1 of 5 workers have nothing to do") &&
-            strstr(output, "--batch"));
+    T_CHECK(
+        strstr(output, "warning: no work for 1 of 5 workers: a batch of 64 is 4 micro-batches") &&
+        strstr(output, "--batch"));
     T_CHECK(strstr(output, "only 2 of the 8 cores of beta") && !strstr(output, "cores of alpha"));
     T_CHECK(strstr(output,
                    "\nepoch   0/3    train loss      - acc      -  test loss 0.1250 acc 97.25%"));
@@ -210,10 +216,16 @@ static void test_pipe(void) {
         "\nepoch   1/3    train loss 0.2500 acc 93.50%  test loss 0.1250 acc 97.25%    24000 "
         "img/s     2.50 s  best\n"));
     T_CHECK(count(output, " best\n") == 1 &&
-            count(output, "step ") == 1); /* the resumed one: 5 s have not passed */
+            count(output, "  step ") == 0); /* 5 s have not passed */
     T_CHECK(strstr(output, "test accuracy 98.75%") &&
             strstr(output, "98.88% of the test set, after epoch 2"));
     T_CHECK(strstr(output, "params_sha256 0123abcd\n"));
+    T_CHECK(strstr(output, "runs/x:\n")); /* none of the files is there */
+
+    at_pipe(show_slowly);
+    T_CHECK(strcmp(output, "epoch   1/3    step    200/200     loss 0.5000 acc 88.25%  lr 4.0e-03  "
+                           "grad     1.5    24310 "
+                           "img/s  1:23 left\n") == 0);
 }
 
 static void test_terminal(void) {
