@@ -296,6 +296,7 @@ static void test_wrong_machine(bool computes, int bad) {
         T_OK(dt_train(&options, &backend, comm)); /* nobody to ask */
     } else {
         T_FAILS(dt_train(&options, &backend, comm), DT_EPEER, "epoch 2");
+        T_CHECK(strstr(dt_error(), computes ? "computes wrongly" : "stores wrongly"));
         check_named(bad);
         state s = read_latest(out);
         T_CHECK(s.epoch == 1 && s.step == 5);
