@@ -126,13 +126,33 @@ void dt_h5_close(dt_h5 **file) {
     *file = NULL;
 }
 
-/* --- making --- */
+/* --- the file's image: HDF5 asks for memory, and gets what we have --- */
 
-/* The core driver asks for each size exactly; we grow by half, as it asks often. */
+/* Reading: HDF5 makes a copy for the property list, one for each copy of it, one for the open file.
+ * All of them are the image itself, which nobody changes. */
+static void *image_malloc(size_t size, H5FD_file_image_op_t op, void *context) {
+    const dt_h5 *file = context;
+    (void)size;
+    (void)op;
+    return (void *)(uintptr_t)file->image;
+}
+
+static void *image_memcpy(void *to, const void *from, size_t size, H5FD_file_image_op_t op,
+                          void *context) {
+    (void)from;
+    (void)size;
+    (void)op;
+    (void)context;
+    return to;
+}
+
+/* Making: the core driver asks for each size exactly; we grow by half, as it asks often. */
 static void *image_realloc(void *old, size_t size, H5FD_file_image_op_t op, void *context) {
     dt_h5 *file = context;
     (void)old;
     (void)op;
+    if (file->image)
+        return NULL; /* a file that is read does not grow */
     if (size > file->capacity) {
         size_t capacity = size + size / 2 + 4096;
         unsigned char *bytes = realloc(file->bytes, capacity);
@@ -144,7 +164,7 @@ static void *image_realloc(void *old, size_t size, H5FD_file_image_op_t op, void
     return file->bytes;
 }
 
-/* The file is closed, or given up: the buffer is ours. */
+/* The file is closed, or given up: the memory is ours. */
 static herr_t image_free(void *bytes, H5FD_file_image_op_t op, void *context) {
     (void)bytes;
     (void)op;
@@ -161,22 +181,33 @@ static herr_t context_free(void *context) {
     return 0;
 }
 
-static hid_t create_in_memory(dt_h5 *file) {
-    H5FD_file_image_callbacks_t callbacks = {.image_realloc = image_realloc,
+hid_t dt_h5_access(dt_h5 *file) {
+    H5FD_file_image_callbacks_t callbacks = {.image_malloc = image_malloc,
+                                             .image_memcpy = image_memcpy,
+                                             .image_realloc = image_realloc,
                                              .image_free = image_free,
                                              .udata_copy = context_copy,
                                              .udata_free = context_free,
                                              .udata = file};
-    hid_t id = -1, access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     /* increment 1: the file's size is then exact */
-    if (access >= 0 && creation >= 0 && H5Pset_fapl_core(access, 1, 0) >= 0 &&
-        H5Pset_file_image_callbacks(access, &callbacks) >= 0 &&
-        H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
-        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 &&
-        H5Pset_userblock(creation, DT_SEAL_BYTES) >= 0 &&
+    if (access >= 0 && (H5Pset_fapl_core(access, 1, 0) < 0 ||
+                        H5Pset_file_image_callbacks(access, &callbacks) < 0 ||
+                        H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
+                        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) < 0)) {
+        H5Pclose(access);
+        return -1;
+    }
+    return access;
+}
+
+/* --- making --- */
+
+static hid_t create_in_memory(dt_h5 *file) {
+    hid_t id = -1, access = dt_h5_access(file), creation = H5Pcreate(H5P_FILE_CREATE);
+    if (access >= 0 && creation >= 0 && H5Pset_userblock(creation, DT_SEAL_BYTES) >= 0 &&
         H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) >= 0)
-        id = H5Fcreate("/dev/null/memory", H5F_ACC_TRUNC, creation,
-                       access); /* a name that no file can have */
+        id = H5Fcreate(DT_H5_NO_FILE, H5F_ACC_TRUNC, creation, access);
     dt_h5_close_id(H5Pclose, access);
     dt_h5_close_id(H5Pclose, creation);
     return id;

@@ -10,8 +10,9 @@ struct dt_h5 {
     hid_t id;
     char *name;
     dt_status status;     /* making: the first failure */
-    unsigned char *bytes; /* making: the file; reading: the file if we own it */
+    unsigned char *bytes; /* making: the file; reading: the file if it is to be freed */
     size_t capacity;      /* making: of bytes */
+    const void *image;    /* reading: the file */
     size_t n_left;        /* reading: bytes that data sets may still claim */
 };
 
@@ -20,6 +21,11 @@ void dt_h5_lock(void);
 void dt_h5_unlock(void);
 /* An empty dt_h5, not yet open; dt_h5_close() frees it once the lock is held. */
 DT_NODISCARD dt_status dt_h5_new(const char *name, dt_h5 **out);
+
+/* How HDF5 reaches the file in memory: a property list to be closed, or -1. Its name is one that no
+ * file on the disk can have. */
+#define DT_H5_NO_FILE "/dev/null/in memory"
+hid_t dt_h5_access(dt_h5 *file);
 
 /* Types in files and in memory: not to be closed. */
 hid_t dt_h5_stored_type(dt_h5_kind kind);

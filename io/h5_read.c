@@ -8,7 +8,6 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-#include <hdf5_hl.h>
 #include "io/seal.h"
 
 enum { PATH_BYTES = 256 };
@@ -31,16 +30,24 @@ static dt_status check_format(dt_h5 *file, const char *format, int version) {
     return DT_OK;
 }
 
+static hid_t open_in_memory(dt_h5 *file, size_t nbytes) {
+    hid_t id = -1, access = dt_h5_access(file);
+    /* for reading HDF5 takes, and does not change, a pointer to what it could change */
+    if (access >= 0 && H5Pset_file_image(access, (void *)(uintptr_t)file->image, nbytes) >= 0)
+        id = H5Fopen(DT_H5_NO_FILE, H5F_ACC_RDONLY, access);
+    dt_h5_close_id(H5Pclose, access);
+    return id;
+}
+
 dt_status dt_h5_open_image(const char *name, const void *bytes, size_t nbytes, const char *format,
                            int version, dt_h5 **out) {
     dt_status status;
     DT_TRY(dt_h5_new(name, out));
     dt_h5_lock();
     dt_h5 *file = *out;
+    file->image = bytes;
     file->n_left = nbytes;
-    /* opened for reading, HDF5 does not write into the bytes */
-    file->id = H5LTopen_file_image((void *)(uintptr_t)bytes, nbytes,
-                                   H5LT_FILE_IMAGE_DONT_COPY | H5LT_FILE_IMAGE_DONT_RELEASE);
+    file->id = open_in_memory(file, nbytes);
     if (file->id < 0)
         status = dt_h5_refuse(file, "open", "it as HDF5", NULL);
     else

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <hdf5.h>
 #include "io/h5.h"
 #include "io/seal.h"
 #include "tests/t.h"
@@ -262,6 +263,160 @@ static void test_schema(void) {
     dt_checkpoint_free(&c);
 }
 
+/* --- hostile files: a good digest, and a tree that HDF5's own calls have changed --- */
+
+enum { FLETCHER = 1, DEFLATE = 2, EXTERNAL = 4, WIDE_CHUNK = 8 };
+
+/* Replace the data set by an empty one of this type, shape and storage. */
+static void replace_data(hid_t file, const char *path, hid_t type, int n_dims, const hsize_t *dims,
+                         int how) {
+    hsize_t chunk[5] = {1, 1, 1, 1, 1}, most[5];
+    hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
+    for (int i = 0; i < n_dims; i++) {
+        most[i] = how & WIDE_CHUNK ? H5S_UNLIMITED : dims[i];
+        chunk[i] = how & WIDE_CHUNK ? dims[i] + 1 : 1;
+    }
+    if (how & EXTERNAL)
+        H5Pset_external(creation, "/etc/hostname", 0, H5F_UNLIMITED);
+    else
+        H5Pset_chunk(creation, n_dims, chunk);
+    if (how & FLETCHER)
+        H5Pset_fletcher32(creation);
+    if (how & DEFLATE)
+        H5Pset_deflate(creation, 1);
+    hid_t space = H5Screate_simple(n_dims, dims, most);
+    H5Ldelete(file, path, H5P_DEFAULT);
+    hid_t id = H5Dcreate2(file, path, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
+    T_CHECK(id >= 0);
+    H5Dclose(id);
+    H5Sclose(space);
+    H5Pclose(creation);
+}
+
+static void replace_attribute(hid_t file, const char *name, hid_t type, hsize_t n) {
+    T_CHECK(H5Adelete(file, name) >= 0);
+    if (n == 0)
+        return;
+    hid_t space = n == 1 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &n, NULL);
+    hid_t id = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    T_CHECK(id >= 0);
+    H5Aclose(id);
+    H5Sclose(space);
+}
+
+static void make_group(hid_t file, const char *path) {
+    hid_t id = H5Gcreate2(file, path, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    T_CHECK(id >= 0);
+    H5Gclose(id);
+}
+
+/* Change number `which` of the tree; what the refusal must say, or NULL after the last one. */
+static const char *change_tree(hid_t file, int which) {
+    static const char bias[] = "/parameters/conv2/bias";
+    const hsize_t two[] = {2}, two_one[] = {2, 1}, huge[] = {1 << 20, 1 << 10, 2},
+                  five[] = {1, 1, 1, 2, 1}, none[] = {0};
+    const float sevens[2] = {7, 7};
+    hid_t id;
+    switch (which) {
+    case 0:
+        replace_attribute(file, "epoch", H5T_STD_I64LE, 0);
+        return "/ has no attribute epoch";
+    case 1:
+        replace_attribute(file, "epoch", H5T_IEEE_F64LE, 1);
+        return "attribute epoch of / has another type";
+    case 2:
+        replace_attribute(file, "input_shape", H5T_STD_I64LE, 2);
+        return "attribute input_shape of / does not have 3 elements";
+    case 3:
+        replace_attribute(file, "model", H5T_STD_I64LE, 1);
+        return "attribute model of / is no UTF-8 text";
+    case 4:
+        replace_attribute(file, "seed", H5T_STD_U64LE, 100); /* 1 is wanted */
+        return "attribute seed of / does not have 1 element";
+    case 5:
+        H5Ldelete(file, "/parameters", H5P_DEFAULT);
+        T_CHECK(H5Lcreate_soft("/optimizer/momentum", file, "/parameters", H5P_DEFAULT,
+                               H5P_DEFAULT) >= 0);
+        return "/parameters is missing";
+    case 6:
+        H5Ldelete(file, bias, H5P_DEFAULT);
+        T_CHECK(H5Lcreate_external("/etc/x.h5", "/x", file, bias, H5P_DEFAULT, H5P_DEFAULT) >= 0);
+        return "/parameters/conv2/bias is missing";
+    case 7:
+        T_CHECK(H5Lcreate_hard(file, "/", file, "/parameters/loop", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+        return "/parameters/loop/parameters";
+    case 8:
+        replace_data(file, bias, H5T_IEEE_F32LE, 3, huge, FLETCHER);
+        return "claims 8589934592 bytes, more than the file has";
+    case 9:
+        replace_data(file, bias, H5T_IEEE_F32LE, 1, two, FLETCHER | WIDE_CHUNK);
+        return "not stored in chunks with Fletcher-32 alone";
+    case 10:
+        replace_data(file, bias, H5T_IEEE_F32LE, 1, two, EXTERNAL);
+        return "not stored in chunks with Fletcher-32 alone";
+    case 11:
+        replace_data(file, bias, H5T_IEEE_F32LE, 1, two, FLETCHER | DEFLATE);
+        return "not stored in chunks with Fletcher-32 alone";
+    case 12:
+        replace_data(file, bias, H5T_IEEE_F32LE, 1, two, 0);
+        return "not stored in chunks with Fletcher-32 alone";
+    case 13:
+        replace_data(file, bias, H5T_IEEE_F64LE, 1, two, FLETCHER);
+        return "/parameters/conv2/bias has another type";
+    case 14:
+        replace_data(file, bias, H5T_IEEE_F32LE, 5, five, FLETCHER);
+        return "has 5 dimensions, not 1 to 4";
+    case 15:
+        replace_data(file, bias, H5T_IEEE_F32LE, 1, none, FLETCHER);
+        return "/parameters/conv2/bias is empty";
+    case 16:
+        replace_data(file, "/optimizer/momentum/conv2/bias", H5T_IEEE_F32LE, 2, two_one, FLETCHER);
+        return "/optimizer/momentum/conv2/bias does not have the shape of its parameter";
+    case 17:
+        make_group(file, "/optimizer/third");
+        return "3 optimizer slots, at most 2";
+    case 18:
+        make_group(file, "/parameters/a name");
+        return "a character that is no letter";
+    case 19:
+        make_group(file, "/parameters/a_name_that_is_longer_than_names_are");
+        return "has 36 bytes";
+    case 20:
+        H5Ldelete(file, "/parameters", H5P_DEFAULT);
+        make_group(file, "/parameters");
+        return "it has no parameters";
+    case 21:
+        id = H5Dopen2(file, bias, H5P_DEFAULT);
+        T_CHECK(H5Dwrite(id, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, sevens) >= 0);
+        H5Dclose(id);
+        return "the SHA-256 of its parameters is";
+    default:
+        return NULL;
+    }
+}
+
+static void test_hostile(void) {
+    dt_checkpoint *c = make(2), *back;
+    const char *path = in_dir("hostile.h5"), *word;
+    size_t n;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    for (int which = 0;; which++) {
+        T_OK(dt_checkpoint_write(path, c));
+        hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+        T_CHECK(file >= 0);
+        word = change_tree(file, which);
+        T_CHECK(H5Fclose(file) >= 0);
+        if (!word)
+            break;
+        unsigned char *bytes = read_bytes(path, &n);
+        T_OK(dt_seal_write(path, bytes, n)); /* as whoever means harm would */
+        free(bytes);
+        T_FAILS(dt_checkpoint_read(path, &back), DT_EIO, word);
+        T_CHECK(back == NULL && strstr(dt_error(), path));
+    }
+    dt_checkpoint_free(&c);
+}
+
 /* A failing HDF5 call is told by dt_h5_finish(), and frees the lock for the next file. */
 static void test_writer_failure(void) {
     dt_h5 *file;
@@ -477,6 +632,7 @@ int main(int argc, char **argv) {
     test_damage();
     test_unreadable();
     test_schema();
+    test_hostile();
     test_writer_failure();
     test_full_disk();
     test_newest();
