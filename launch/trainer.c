@@ -359,8 +359,11 @@ static dt_status begin(trainer *t) {
     DT_TRY(dt_setup_samples(s));
     DT_TRY(dt_setup_network(s, o->model));
     DT_TRY(dt_setup_device(s, s->data->mean, s->data->std));
-    DT_TRY(choose_directory(t));
+    if (o->resume)
+        DT_TRY(choose_directory(t));
     DT_TRY(dt_resume(s, t->dir, &t->at));
+    if (!o->resume) /* a new one only when nothing else can be wrong */
+        DT_TRY(choose_directory(t));
     DT_TRY(dt_stepper_open(s, &t->stepper));
     DT_TRY(dt_comm_agree(s->comm, open_outputs(t)));
     t->steps = dt_plan_steps(&s->plan);
@@ -387,9 +390,10 @@ static dt_status judge_files(const trainer *t, dt_status status) {
                                           : report.saved_step == t->at.step;
     if (failures == 0 || (status == DT_ESTOPPED && is_saved))
         return status;
-    return dt_fail(
-        DT_EIO, "%lld files or lines could not be written to %s (%s); the last state is %s",
-        (long long)failures, t->dir, report.error, is_saved ? "saved all the same" : "not saved");
+    return dt_fail(DT_EIO,
+                   "%lld files or lines could not be written to %s (%s); the last state is %s",
+                   (long long)failures, t->dir, report.error[0] ? report.error : "see above",
+                   is_saved ? "saved all the same" : "not saved");
 }
 
 static void show_summary(const trainer *t, dt_status status) {

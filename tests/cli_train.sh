@@ -29,6 +29,7 @@ run() { # run RANKS COMMAND ARGUMENTS...: exit code in rc, output in said
     fi
 }
 common=(--model "fc 10" --batch 32 --micro-batch 8 --epochs 2 --lr 0.01 --threads 1 --progress none --data data)
+digest() { sed -n 's/.*params_sha256[": ]*\([0-9a-f]\{64\}\).*/\1/p' said | tail -n 1; }
 train() { # train RANKS ARGUMENTS...
     local ranks=$1
     shift
@@ -72,6 +73,10 @@ events = [json.loads(line) for line in open("said")]
 assert [e["epoch"] for e in events if e["event"] == "epoch"] == [0, 1], events
 assert events[-1]["event"] == "end" and events[-1]["exit_code"] == 0
 '
+train 1 --out single
+want=$(digest)
+train 3 --out overlap --overlap on
+check "3 ranks with overlap: the bits of one" [ "$(digest)" = "$want" ]
 train 1 --out json --resume --target-accuracy 1
 check "and stays finished" [ "$rc" -eq 0 ]
 
@@ -111,6 +116,8 @@ refused 2 2 'smaller than.*micro-batch' --batch 4
 refused 2 2 'conv 32 99' --model 'conv 32 99 pad 0; fc 10'
 refused 2 2 '[Tt][Ff]32' --precision tf32
 refused 1 4 'nowhere' --init nowhere
+(mkdir -p elsewhere && cd elsewhere && { "$DTRAIN" train --data ../data --init nowhere >/dev/null 2>&1 || true; })
+check "a refused run does not move runs/latest" [ ! -e elsewhere/runs ]
 refused 2 4 'another network' --init good --model 'fc 16; relu; fc 10'
 run 1 train --data data --batch 4 --out refused
 check "a batch below the back end's own micro-batch" [ "$rc" -eq 2 ]

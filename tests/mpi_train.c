@@ -12,6 +12,7 @@
 #include "dist/comm.h"
 #include "dist/comm_impl.h"
 #include "io/checkpoint.h"
+#include "io/runfile.h"
 #include "launch/trainer.h"
 
 static dt_comm *comm, *alone; /* all ranks; this one by itself */
@@ -193,6 +194,35 @@ static void read_log(const char *out, char text[512]) {
         fclose(f);
 }
 
+/* run.h5 of a run that was stopped is that of one that was not, but for times. */
+static void same_tables(const char *out) {
+    static const int timeless[] = {DT_EPOCH_TRAIN_LOSS, DT_EPOCH_TRAIN_ACCURACY, DT_EPOCH_TEST_LOSS,
+                                   DT_EPOCH_TEST_ACCURACY, DT_EPOCH_LEARNING_RATE};
+    const char *names[2] = {"truth", out};
+    dt_run *run[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        char path[DT_PATH_MAX + 64];
+        snprintf(path, sizeof path, "%s/%s/run.h5", dir, names[i]);
+        T_OK(dt_run_create(1, 3, &run[i]));
+        T_OK(dt_run_restore(path, 99, 99, run[i]));
+    }
+    const dt_table *a = &run[0]->steps, *b = &run[1]->steps;
+    T_CHECK(a->n == 10 && b->n == 10 && memcmp(a->key, b->key, 10 * sizeof *a->key) == 0);
+    for (int c = 0; c < DT_STEP_COLUMNS && b->n == 10; c++)
+        T_CHECK(memcmp(a->column[c].v, b->column[c].v, 10 * sizeof(double)) == 0);
+    a = &run[0]->epochs, b = &run[1]->epochs;
+    T_CHECK(a->n == 3 && b->n == 3 && memcmp(a->key, b->key, 3 * sizeof *a->key) == 0);
+    for (size_t i = 0; i < sizeof timeless / sizeof *timeless && b->n == 3; i++)
+        for (int e = 0; e < 3; e++) {
+            double x = a->column[timeless[i]].v[e], y = b->column[timeless[i]].v[e];
+            T_CHECK(x == y || (isnan(x) && isnan(y)));
+        }
+    T_CHECK(run[1]->n_confusion == 3);
+    T_CHECK(b->n == 3 && memcmp(run[0]->confusion, run[1]->confusion, 27 * sizeof(int64_t)) == 0);
+    dt_run_free(&run[0]);
+    dt_run_free(&run[1]);
+}
+
 /* --- tests ---------------------------------------------------------------------------------------
  */
 
@@ -218,6 +248,7 @@ static void check_truth(const char *out) {
     if (rank == 0) {
         read_log(out, text);
         T_CHECK(strcmp(text, truth_log) == 0);
+        same_tables(out);
     }
 }
 
