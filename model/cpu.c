@@ -123,8 +123,8 @@ static void merge_share(void *ctx, int worker) {
     }
 }
 
-/* This worker has completed a range; the last one to do so adds it up. Ranges become ready in order: who completes the last of
- * one has itself been through those before. */
+/* This worker has completed a range; the last one to do so adds it up. Ranges become ready in
+ * order: who completes the last of one has itself been through those before. */
 static void complete(void *ctx, int range) {
     dt_device *d = ctx;
     if (atomic_fetch_sub(&d->missing[range], 1) != 1)
@@ -347,7 +347,8 @@ static dt_status cpu_open(const dt_device_config *config, dt_device **out) {
     if (config->precision == DT_TF32)
         return dt_fail(DT_EUSAGE, "--precision tf32: only NVIDIA GPUs have it; use f32 or bf16");
     if (config->precision == DT_BF16 && !dnn_has_bf16())
-        return dt_fail(DT_EUSAGE, "--precision bf16: this CPU has neither AVX512-BF16 nor AMX; use f32");
+        return dt_fail(DT_EUSAGE,
+                       "--precision bf16: this CPU has neither AVX512-BF16 nor AMX; use f32");
     dt_device *d = calloc(1, sizeof *d);
     if (!d)
         return dt_fail(DT_EDEVICE, "out of memory for a device");

@@ -1,7 +1,8 @@
 /* model/cpu_impl.h - private to the cpu back end's files.
  *
- * The network becomes a list of operations (cpu_plan.c). What they need once is held by the plan; what each worker
- * needs for itself, activations and gradient sums, by cpu_worker (cpu_worker.c). cpu.c is the table. */
+ * The network becomes a list of operations (cpu_plan.c). What they need once is held by the plan;
+ * what each worker needs for itself, activations and gradient sums, by cpu_worker (cpu_worker.c).
+ * cpu.c is the table. */
 #ifndef DT_MODEL_CPU_IMPL_H
 #define DT_MODEL_CPU_IMPL_H
 
@@ -16,20 +17,22 @@ typedef struct {
     const dt_layer *layer; /* the net's */
     int layer_index;
     dt_shape out;
-    int block;             /* of the output: see dnn.h */
-    size_t n_out;          /* elements of the output for a micro-batch, padding included */
+    int block;    /* of the output: see dnn.h */
+    size_t n_out; /* elements of the output for a micro-batch, padding included */
     /* OP_MATMUL: conv and fc */
     dnn_layer *dnn;
-    bool relu;             /* applied by oneDNN in the forward pass */
-    size_t ddst_bytes;     /* of the output's gradient */
+    bool relu;                    /* applied by oneDNN in the forward pass */
+    size_t ddst_bytes;            /* of the output's gradient */
+    bool fused_gradient;          /* cpu_fc.c computes the weight gradient, not oneDNN: */
+    dt_fc_gradient fc;            /* scratch is the worker's */
     void *w_forward, *w_backward; /* shared by the workers, written after each update */
     float *bias;
-    int range;             /* see dt_backend.ranges */
+    int range; /* see dt_backend.ranges */
     /* OP_POOL */
     dt_pool2d pool;
     bool average;
     /* OP_DROPOUT */
-    size_t *place;         /* [c*h*w]: where an element of a sample lies in its block layout */
+    size_t *place; /* [c*h*w]: where an element of a sample lies in its block layout */
 } cpu_op;
 
 enum { CPU_MAX_RANGES = 8 };
@@ -38,18 +41,19 @@ typedef struct {
     cpu_op *ops;
     int n_ops;
     size_t scratch_bytes, max_dw; /* the largest of all layers: bytes; floats */
-    int n_ranges;          /* the sums are one more, the last */
+    int n_ranges;                 /* the sums are one more, the last */
     size_t range_from[CPU_MAX_RANGES], range_n[CPU_MAX_RANGES];
 } cpu_plan;
 
 DT_NODISCARD dt_status cpu_plan_make(const dt_device_config *config, cpu_plan *plan);
 void cpu_plan_free(cpu_plan *plan);
 
-/* What a worker keeps for one operation. y and dy of an operation that works in place are those before it. */
+/* What a worker keeps for one operation. y and dy of an operation that works in place are those
+ * before it. */
 typedef struct {
     void *y, *dy;
-    uint16_t *which;       /* max pooling */
-    float *mask;           /* dropout: [n_out] */
+    uint16_t *which; /* max pooling */
+    float *mask;     /* dropout: [n_out] */
     dnn_binding *binding;
     int64_t *acc_w, *acc_b; /* exact: gradient sums in oneDNN's layout */
     float *sum_w, *sum_b;   /* !exact */
@@ -57,16 +61,16 @@ typedef struct {
 
 typedef struct {
     worker_op *ops;
-    void **blocks;         /* all memory, to be freed */
+    void **blocks; /* all memory, to be freed */
     int n_blocks, max_blocks;
     void *input, *scratch;
-    float *dw, *dbias;     /* of the layer at hand */
+    float *dw, *dbias; /* of the layer at hand */
     float *logits, *dlogits;
-    void *dlogits_out;     /* where the last operation wants the gradient: dlogits, or bf16 */
-    float *dropout;        /* one sample's mask in plain order */
+    void *dlogits_out; /* where the last operation wants the gradient: dlogits, or bf16 */
+    float *dropout;    /* one sample's mask in plain order */
     int64_t sums[DT_N_SUMS];
     int64_t *confusion;
-    bool used;             /* has computed a micro-batch in this step */
+    bool used; /* has computed a micro-batch in this step */
     dt_status status;
     char error[DT_ERROR_MAX];
 } cpu_worker;
@@ -82,8 +86,9 @@ void cpu_worker_free(cpu_worker *worker, const cpu_plan *plan);
 /* Logits of m samples; with epoch (training) dropout is active. */
 DT_NODISCARD dt_status cpu_worker_forward(const cpu_context *context, cpu_worker *worker,
                                           const int64_t *samples, const uint32_t *epoch);
-/* Loss and gradient of one micro-batch, added to the worker's sums (set, if !worker->used). After each range that is
- * complete, done(ctx, range) is called if this was the worker's last micro-batch. */
+/* Loss and gradient of one micro-batch, added to the worker's sums (set, if !worker->used). After
+ * each range that is complete, done(ctx, range) is called if this was the worker's last
+ * micro-batch. */
 typedef struct {
     void (*done)(void *ctx, int range);
     void *ctx;

@@ -1,7 +1,8 @@
 /* model/cpu_kernels.c - pooling, ReLU, input and layout changes.
  *
- * Each function is a plain loop; the one case that costs time, 2x2 pooling of blocks of 16, also has an AVX-512
- * version chosen at run time. Loads and stores take a constant bf16 flag, so that the compiler makes one loop a type. */
+ * Each function is a plain loop; the one case that costs time, 2x2 pooling of blocks of 16, also
+ * has an AVX-512 version chosen at run time. Loads and stores take a constant bf16 flag, so that
+ * the compiler makes one loop a type. */
 #include "model/cpu_kernels.h"
 
 #include <math.h>
@@ -13,15 +14,6 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
-
-INLINE float load(const void *x, size_t i, bool bf16) {
-    if (!bf16)
-        return ((const float *)x)[i];
-    uint32_t bits = (uint32_t)((const uint16_t *)x)[i] << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
 
 INLINE uint16_t round_bf16(float f) {
     uint32_t bits;
@@ -52,7 +44,8 @@ static const void *advance_const(const void *x, size_t n, bool bf16) {
 
 /* ---- input ---- */
 
-INLINE void input_row(void *x, const uint8_t *image, size_t n, float scale, float shift, bool bf16) {
+INLINE void input_row(void *x, const uint8_t *image, size_t n, float scale, float shift,
+                      bool bf16) {
     for (size_t i = 0; i < n; i++)
         store(x, i, (float)image[i] * scale + shift, bf16);
 }
@@ -87,7 +80,7 @@ INLINE void max_window(const dt_pool2d *p, const void *x, int oy, int ox, void *
                 int iy = oy * p->stride - p->pad + ky, ix = ox * p->stride - p->pad + kx;
                 if (iy < 0 || ix < 0 || iy >= p->h || ix >= p->w)
                     continue;
-                float v = load(x, ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c, bf16);
+                float v = dt_cpu_load(x, ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c, bf16);
                 if (place < 0 || v > best || isnan(v)) {
                     best = v;
                     place = ky * p->kernel + kx;
@@ -111,8 +104,8 @@ INLINE void maxpool_any(const dt_pool2d *p, const void *x, void *y, uint16_t *wh
             }
 }
 
-INLINE void maxpool_backward_any(const dt_pool2d *p, const void *dy, const uint16_t *which, void *dx,
-                                 bool bf16) {
+INLINE void maxpool_backward_any(const dt_pool2d *p, const void *dy, const uint16_t *which,
+                                 void *dx, bool bf16) {
     size_t b = (size_t)p->block, in = (size_t)p->h * (size_t)p->w * b;
     size_t at = 0;
     memset(dx, 0, p->planes * in * size_of(bf16));
@@ -126,7 +119,7 @@ INLINE void maxpool_backward_any(const dt_pool2d *p, const void *dy, const uint1
                     int iy = oy * p->stride - p->pad + which[at] / p->kernel;
                     int ix = ox * p->stride - p->pad + which[at] % p->kernel;
                     size_t i = ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c;
-                    store(to, i, load(to, i, bf16) + load(dy, at, bf16), bf16);
+                    store(to, i, dt_cpu_load(to, i, bf16) + dt_cpu_load(dy, at, bf16), bf16);
                 }
     }
 }
@@ -151,8 +144,8 @@ AVX512 INLINE void store16(void *x, size_t i, __mmask16 keep, __m512 v, bool bf1
 }
 
 AVX512 INLINE void take_larger(__m512 v, int place, __m512 *best, __m512i *which) {
-    __mmask16 wins = _mm512_cmp_ps_mask(v, *best, _CMP_GT_OQ) |
-                     _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    __mmask16 wins =
+        _mm512_cmp_ps_mask(v, *best, _CMP_GT_OQ) | _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
     *best = _mm512_mask_mov_ps(*best, wins, v);
     *which = _mm512_mask_mov_epi32(*which, wins, _mm512_set1_epi32(place));
 }
@@ -222,7 +215,7 @@ static bool is_fast(const dt_pool2d *p) {
     (void)p;
     return false;
 }
-#define maxpool_fast(p, x, y, which)           (void)0
+#define maxpool_fast(p, x, y, which)            (void)0
 #define maxpool_backward_fast(p, dy, which, dx) (void)0
 #endif
 
@@ -269,8 +262,9 @@ void dt_cpu_avgpool(const dt_pool2d *p, const void *x, void *y) {
                     clip(p, ox, p->w, &x0, &x1);
                     for (int iy = y0; iy < y1; iy++)
                         for (int ix = x0; ix < x1; ix++)
-                            sum += load(x, plane * in + ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c,
-                                        p->bf16);
+                            sum += dt_cpu_load(
+                                x, plane * in + ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c,
+                                p->bf16);
                     store(y, at, sum * share, p->bf16);
                 }
 }
@@ -284,13 +278,14 @@ void dt_cpu_avgpool_backward(const dt_pool2d *p, const void *dy, void *dx) {
             for (int ox = 0; ox < p->out_w; ox++)
                 for (size_t c = 0; c < b; c++, at++) {
                     int y0, y1, x0, x1;
-                    float g = load(dy, at, p->bf16) * share;
+                    float g = dt_cpu_load(dy, at, p->bf16) * share;
                     clip(p, oy, p->h, &y0, &y1);
                     clip(p, ox, p->w, &x0, &x1);
                     for (int iy = y0; iy < y1; iy++)
                         for (int ix = x0; ix < x1; ix++) {
-                            size_t i = plane * in + ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c;
-                            store(dx, i, load(dx, i, p->bf16) + g, p->bf16);
+                            size_t i =
+                                plane * in + ((size_t)iy * (size_t)p->w + (size_t)ix) * b + c;
+                            store(dx, i, dt_cpu_load(dx, i, p->bf16) + g, p->bf16);
                         }
                 }
 }
@@ -299,21 +294,21 @@ void dt_cpu_avgpool_backward(const dt_pool2d *p, const void *dy, void *dx) {
 
 INLINE void relu(void *y, size_t n, bool bf16) {
     for (size_t i = 0; i < n; i++) {
-        float v = load(y, i, bf16);
+        float v = dt_cpu_load(y, i, bf16);
         store(y, i, v <= 0 ? 0 : v, bf16);
     }
 }
 
 INLINE void relu_backward(void *dy, const void *y, size_t n, bool bf16) {
     for (size_t i = 0; i < n; i++) {
-        float g = load(dy, i, bf16);
-        store(dy, i, load(y, i, bf16) <= 0 ? 0 : g, bf16);
+        float g = dt_cpu_load(dy, i, bf16);
+        store(dy, i, dt_cpu_load(y, i, bf16) <= 0 ? 0 : g, bf16);
     }
 }
 
 INLINE void multiply(void *y, const float *factor, size_t n, bool bf16) {
     for (size_t i = 0; i < n; i++)
-        store(y, i, load(y, i, bf16) * factor[i], bf16);
+        store(y, i, dt_cpu_load(y, i, bf16) * factor[i], bf16);
 }
 
 void dt_cpu_relu(void *y, bool bf16, size_t n) {
@@ -345,47 +340,84 @@ void dt_cpu_to_bf16(void *out, const float *x, size_t n) {
 
 /* ---- weights between plain and laid out ----
  *
- * Outputs are the fast dimension of oneDNN's layouts, in blocks of 16: rows are taken 16 at a time, so that both sides are
- * walked a cache line at a time. */
+ * Outputs are the fast dimension of oneDNN's layouts, in blocks of 16 or more. Rows are taken 16 at
+ * a time and features in the order of the layout: the laid-out side is walked line by line, and the
+ * lines of the plain side that are open at a time stay in the first-level cache. */
 
 enum { ROWS = 16 };
 
+/* Do 16 rows from o on lie side by side? */
+static bool side_by_side(const dnn_weights *at, size_t o, size_t to) {
+    if (to - o < ROWS)
+        return false;
+    for (size_t r = 1; r < ROWS; r++)
+        if (at->at_o[o + r] != at->at_o[o] + r)
+            return false;
+    return true;
+}
+
 void dt_cpu_weights_out(const dnn_weights *at, const float *plain, void *laid_out, bool bf16,
                         size_t from, size_t to) {
+    const size_t n_j = at->n_j;
     for (size_t o = from; o < to; o += ROWS) {
         size_t n = to - o < ROWS ? to - o : ROWS;
-        for (size_t j = 0; j < at->n_j; j++)
-            for (size_t r = 0; r < n; r++)
-                store(laid_out, at->at_o[o + r] + at->at_j[j], plain[(o + r) * at->n_j + j], bf16);
+        bool dense = !bf16 && side_by_side(at, o, to);
+        for (size_t k = 0; k < n_j; k++) {
+            size_t j = at->order[k];
+            const float *row = plain + o * n_j + j;
+            if (dense) {
+                float *line = (float *)laid_out + at->at_o[o] + at->at_j[j];
+                for (size_t r = 0; r < ROWS; r++)
+                    line[r] = row[r * n_j];
+            } else {
+                for (size_t r = 0; r < n; r++)
+                    store(laid_out, at->at_o[o + r] + at->at_j[j], row[r * n_j], bf16);
+            }
+        }
+    }
+}
+
+/* 16 rows whose elements lie side by side: a line of the parts at a time. */
+static void gather_lines(const dnn_weights *at, const int64_t *const *parts, int n_parts,
+                         int64_t *plain, size_t o) {
+    const size_t n_j = at->n_j;
+    for (size_t k = 0; k < n_j; k++) {
+        size_t j = at->order[k];
+        int64_t *row = plain + o * n_j + j, sum[ROWS] = {0};
+        for (int p = 0; p < n_parts; p++) {
+            const int64_t *line = parts[p] + at->at_o[o] + at->at_j[j];
+            for (size_t r = 0; r < ROWS; r++)
+                sum[r] += line[r];
+        }
+        for (size_t r = 0; r < ROWS; r++)
+            row[r * n_j] = sum[r];
     }
 }
 
 void dt_cpu_gather_i64(const dnn_weights *at, const int64_t *const *parts, int n_parts,
                        int64_t *plain, size_t from, size_t to) {
-    for (size_t o = from; o < to; o += ROWS) {
-        size_t n = to - o < ROWS ? to - o : ROWS;
-        for (size_t j = 0; j < at->n_j; j++)
-            for (size_t r = 0; r < n; r++) {
-                size_t i = at->at_o[o + r] + at->at_j[j];
-                int64_t sum = 0;
-                for (int p = 0; p < n_parts; p++)
-                    sum += parts[p][i];
-                plain[(o + r) * at->n_j + j] = sum;
-            }
+    for (size_t o = from; o < to;) {
+        if (side_by_side(at, o, to)) {
+            gather_lines(at, parts, n_parts, plain, o);
+            o += ROWS;
+            continue;
+        }
+        int64_t *row = plain + o * at->n_j;
+        memset(row, 0, at->n_j * sizeof *row);
+        for (int p = 0; p < n_parts; p++)
+            for (size_t j = 0; j < at->n_j; j++)
+                row[j] += parts[p][at->at_o[o] + at->at_j[j]];
+        o++;
     }
 }
 
 void dt_cpu_gather_f32(const dnn_weights *at, const float *const *parts, int n_parts, float *plain,
                        size_t from, size_t to) {
-    for (size_t o = from; o < to; o += ROWS) {
-        size_t n = to - o < ROWS ? to - o : ROWS;
-        for (size_t j = 0; j < at->n_j; j++)
-            for (size_t r = 0; r < n; r++) {
-                size_t i = at->at_o[o + r] + at->at_j[j];
-                float sum = 0;
-                for (int p = 0; p < n_parts; p++)
-                    sum += parts[p][i];
-                plain[(o + r) * at->n_j + j] = sum;
-            }
-    }
+    for (size_t o = from; o < to; o++)
+        for (size_t j = 0; j < at->n_j; j++) {
+            float sum = 0;
+            for (int p = 0; p < n_parts; p++)
+                sum += parts[p][at->at_o[o] + at->at_j[j]];
+            plain[o * at->n_j + j] = sum;
+        }
 }

@@ -1,13 +1,15 @@
-/* model/cpu_plan.c - from a network to a list of operations: what oneDNN does, what is fused, which layouts.
+/* model/cpu_plan.c - from a network to a list of operations: what oneDNN does, what is fused, which
+ * layouts.
  *
- * ReLU goes into the convolution or fully connected layer before it, except beside a max pooling: max(relu(x)) =
- * relu(max(x)), so the pooling does it on a quarter of the values, and its backward pass is one pass over memory for
- * both. Activations keep the layout in which oneDNN leaves them; a fully connected layer that follows has its weights
- * permuted instead. */
+ * ReLU goes into the convolution or fully connected layer before it, except beside a max pooling:
+ * max(relu(x)) = relu(max(x)), so the pooling does it on a quarter of the values, and its backward
+ * pass is one pass over memory for both. Activations keep the layout in which oneDNN leaves them; a
+ * fully connected layer that follows has its weights permuted instead. */
 #include "model/cpu_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include "model/fixed.h"
 
 enum { RANGE_MIN = 32768 }; /* parameters: a smaller range is not worth a message of its own */
 
@@ -34,6 +36,31 @@ static dt_status fail_memory(const dt_layer *layer) {
     return dt_fail(DT_EDEVICE, "out of memory for layer %s", layer->name);
 }
 
+static dt_fc_gradient fused_gradient(const dt_device_config *config, const dnn_spec *s) {
+    return (dt_fc_gradient){.m = (size_t)s->m,
+                            .n_in = (size_t)s->in_c,
+                            .n_out = (size_t)s->out_c,
+                            .bf16 = s->bf16,
+                            .exact = config->exact,
+                            .limit = dt_fixed_limit(config->max_micros)};
+}
+
+/* Row by row, features as they lie in the input. */
+static dt_status place_rows(dnn_weights *w, size_t n_o, size_t n_j) {
+    w->at_o = malloc(n_o * sizeof *w->at_o);
+    w->at_j = malloc(n_j * sizeof *w->at_j);
+    if (!w->at_o || !w->at_j)
+        return dt_fail(DT_EDEVICE, "out of memory for the layout of %zu weights", n_o * n_j);
+    for (size_t o = 0; o < n_o; o++)
+        w->at_o[o] = o * n_j;
+    for (size_t j = 0; j < n_j; j++)
+        w->at_j[j] = j;
+    w->n_o = n_o;
+    w->n_j = n_j;
+    w->n = n_o * n_j;
+    return dnn_weights_sort(w);
+}
+
 /* Let table entry j stand for plain feature j, wherever the layout has put it. */
 static dt_status permute_features(dnn_weights *w, dt_shape in, int block) {
     size_t n = dt_shape_size(in);
@@ -47,7 +74,7 @@ static dt_status permute_features(dnn_weights *w, dt_shape in, int block) {
     free(w->at_j);
     w->at_j = at_j;
     w->n_j = n;
-    return DT_OK;
+    return dnn_weights_sort(w);
 }
 
 static dnn_spec matmul_spec(const dt_device_config *config, const cpu_op *op, int block,
@@ -77,7 +104,12 @@ static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int blo
                              bool is_last) {
     const dt_layer *l = op->layer;
     dnn_spec spec = matmul_spec(config, op, block, is_first, is_last);
+    op->fused_gradient = !spec.is_conv && dt_cpu_fc_fits(spec.bf16);
+    spec.weight_gradient = !op->fused_gradient;
     DT_TRY(dnn_layer_plan(&spec, &op->dnn));
+    op->fc = fused_gradient(config, &spec);
+    if (op->fused_gradient)
+        DT_TRY(place_rows(&op->dnn->gradient, op->fc.n_out, op->fc.n_in));
     if (!spec.is_conv) {
         DT_TRY(permute_features(&op->dnn->forward, l->in, block));
         DT_TRY(permute_features(&op->dnn->backward, l->in, block));
@@ -166,7 +198,8 @@ static int choose(const dt_net *net, int i, cpu_op *op) {
     return 1;
 }
 
-/* Last layers first; a range is closed when it is large enough to be sent while the rest is computed. */
+/* Last layers first; a range is closed when it is large enough to be sent while the rest is
+ * computed. */
 static void plan_ranges(cpu_plan *plan, size_t n_params) {
     size_t end = n_params;
     int first = -1;
@@ -193,7 +226,8 @@ dt_status cpu_plan_make(const dt_device_config *config, cpu_plan *plan) {
     int block = net->in.c > 1 ? 0 : 1;
     *plan = (cpu_plan){0};
     if (block == 0)
-        return dt_fail(DT_EUSAGE, "images with %d channels: only grey ones (1 channel) are supported",
+        return dt_fail(DT_EUSAGE,
+                       "images with %d channels: only grey ones (1 channel) are supported",
                        net->in.c);
     plan->ops = calloc((size_t)net->n_layers, sizeof *plan->ops);
     if (!plan->ops)
@@ -207,8 +241,10 @@ dt_status cpu_plan_make(const dt_device_config *config, cpu_plan *plan) {
             is_first = false;
             if (op->dnn->scratch_bytes > plan->scratch_bytes)
                 plan->scratch_bytes = op->dnn->scratch_bytes;
-            if (op->dnn->gradient.n > plan->max_dw)
+            if (!op->fused_gradient && op->dnn->gradient.n > plan->max_dw)
                 plan->max_dw = op->dnn->gradient.n;
+            if (op->fused_gradient && dt_cpu_fc_scratch(&op->fc) > plan->scratch_bytes)
+                plan->scratch_bytes = dt_cpu_fc_scratch(&op->fc);
         } else if (op->kind == OP_POOL) {
             plan_pool(config, op, block);
         } else if (op->kind == OP_DROPOUT) {

@@ -1,7 +1,8 @@
-/* model/cpu_worker.c - one micro-batch on one thread: forward, loss, backward, gradient into integers.
+/* model/cpu_worker.c - one micro-batch on one thread: forward, loss, backward, gradient into
+ * integers.
  *
- * Everything is allocated and bound when the worker is made. The sequence of operations is fixed, so the bits
- * of the result depend on the parameters and the samples alone. */
+ * Everything is allocated and bound when the worker is made. The sequence of operations is fixed,
+ * so the bits of the result depend on the parameters and the samples alone. */
 #include "model/cpu_impl.h"
 
 #include <stdlib.h>
@@ -87,7 +88,8 @@ static dt_status bind_op(const cpu_context *c, cpu_worker *w, int i, const worke
 
 dt_status cpu_worker_create(const cpu_context *c, cpu_worker *w) {
     const dt_net *net = c->config->net;
-    size_t m = (size_t)c->config->micro_batch, classes = (size_t)net->classes, largest = 0, bias = 0;
+    size_t m = (size_t)c->config->micro_batch, classes = (size_t)net->classes, largest = 0,
+           bias = 0;
     bool bf16 = c->config->precision == DT_BF16;
     *w = (cpu_worker){0};
     w->ops = calloc((size_t)c->plan->n_ops, sizeof *w->ops);
@@ -136,7 +138,8 @@ void cpu_worker_free(cpu_worker *w, const cpu_plan *plan) {
 
 /* ---- forward ---- */
 
-static void drop(const cpu_context *c, cpu_worker *w, int i, const int64_t *samples, uint32_t epoch) {
+static void drop(const cpu_context *c, cpu_worker *w, int i, const int64_t *samples,
+                 uint32_t epoch) {
     const cpu_op *op = &c->plan->ops[i];
     size_t n = dt_shape_size(op->out), stride = op->n_out / (size_t)c->config->micro_batch;
     float *mask = w->ops[i].mask;
@@ -188,22 +191,34 @@ static void add_floats(float *to, const float *from, size_t n, bool set) {
         to[i] = set ? from[i] : to[i] + from[i];
 }
 
-/* The layer's dw and dbias into this worker's sums. */
-static void accumulate(const cpu_context *c, cpu_worker *w, int i) {
+/* n floats into a worker's sums. */
+static void accumulate(const cpu_context *c, cpu_worker *w, const float *g, size_t n, int64_t *acc,
+                       float *sum) {
+    float limit = dt_fixed_limit(c->config->max_micros);
+    if (!c->config->exact)
+        add_floats(sum, g, n, !w->used);
+    else if (w->used)
+        w->sums[DT_SUM_BAD] += dt_fixed_add(acc, g, n, limit);
+    else
+        w->sums[DT_SUM_BAD] += dt_fixed_set(acc, g, n, limit);
+}
+
+/* The gradients of an operation's weights and bias from that of its output. x: its input. */
+static dt_status backward_weights(const cpu_context *c, cpu_worker *w, int i, const void *x) {
     const cpu_op *op = &c->plan->ops[i];
     worker_op *o = &w->ops[i];
-    size_t n_w = op->dnn->gradient.n, n_b = op->layer->n_b;
-    float limit = dt_fixed_limit(c->config->max_micros);
-    if (!c->config->exact) {
-        add_floats(o->sum_w, w->dw, n_w, !w->used);
-        add_floats(o->sum_b, w->dbias, n_b, !w->used);
-    } else if (w->used) {
-        w->sums[DT_SUM_BAD] += dt_fixed_add(o->acc_w, w->dw, n_w, limit);
-        w->sums[DT_SUM_BAD] += dt_fixed_add(o->acc_b, w->dbias, n_b, limit);
+    if (op->fused_gradient) {
+        dt_fc_gradient fc = op->fc;
+        fc.scratch = w->scratch;
+        void *sums = fc.exact ? (void *)o->acc_w : o->sum_w;
+        w->sums[DT_SUM_BAD] += dt_cpu_fc_gradient(&fc, x, o->dy, sums, !w->used);
+        dt_cpu_bias_gradient(o->dy, fc.bf16, fc.m, fc.n_out, w->dbias);
     } else {
-        w->sums[DT_SUM_BAD] += dt_fixed_set(o->acc_w, w->dw, n_w, limit);
-        w->sums[DT_SUM_BAD] += dt_fixed_set(o->acc_b, w->dbias, n_b, limit);
+        DT_TRY(dnn_run(o->binding, DNN_BACKWARD_WEIGHTS));
+        accumulate(c, w, w->dw, op->dnn->gradient.n, o->acc_w, o->sum_w);
     }
+    accumulate(c, w, w->dbias, op->layer->n_b, o->acc_b, o->sum_b);
+    return DT_OK;
 }
 
 static dt_status backward_matmul(const cpu_context *c, cpu_worker *w, int i, bool is_first) {
@@ -211,8 +226,7 @@ static dt_status backward_matmul(const cpu_context *c, cpu_worker *w, int i, boo
     worker_op *o = &w->ops[i];
     if (op->relu)
         dt_cpu_relu_backward(o->dy, o->y, c->config->precision == DT_BF16, op->n_out);
-    DT_TRY(dnn_run(o->binding, DNN_BACKWARD_WEIGHTS));
-    accumulate(c, w, i);
+    DT_TRY(backward_weights(c, w, i, i > 0 ? w->ops[i - 1].y : w->input));
     return is_first ? DT_OK : dnn_run(o->binding, DNN_BACKWARD_DATA);
 }
 
@@ -252,7 +266,8 @@ dt_status cpu_worker_gradient(const cpu_context *c, cpu_worker *w, const int64_t
     dt_loss_softmax(w->logits, c->config->micro_batch, net->classes, samples, c->labels,
                     c->config->label_smoothing, dlogits, w->sums, NULL);
     if (bf16)
-        dt_cpu_to_bf16(w->dlogits_out, dlogits, (size_t)c->config->micro_batch * (size_t)net->classes);
+        dt_cpu_to_bf16(w->dlogits_out, dlogits,
+                       (size_t)c->config->micro_batch * (size_t)net->classes);
     for (int i = c->plan->n_ops - 1; i >= first; i--) {
         if (c->plan->ops[i].kind != OP_MATMUL) {
             backward_other(c, w, i);

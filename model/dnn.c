@@ -1,8 +1,9 @@
 /* model/dnn.c - the only file that sees oneDNN.
  *
- * oneDNN 2.x describes an operation in a struct and memory by value; 3.x passes all arguments to one function and memory by
- * handle. md_t and the plan_* functions below hide that; all else is the same. Weights may have any layout oneDNN likes ("any"), and so may
- * dst; src comes in the layout that the layer before left, so no activation is ever reordered. */
+ * oneDNN 2.x describes an operation in a struct and memory by value; 3.x passes all arguments to
+ * one function and memory by handle. md_t and the plan_* functions below hide that; all else is the
+ * same. Weights may have any layout oneDNN likes ("any"), and so may dst; src comes in the layout
+ * that the layer before left, so no activation is ever reordered. */
 #include "model/dnn.h"
 
 #include <dnnl.h>
@@ -31,7 +32,7 @@ typedef struct {
 
 typedef struct {
     pass_t pass[DNN_N_PASSES];
-    bool dst_f32, has_input_gradient;
+    bool input_gradient, weight_gradient;
 } impl_t;
 
 struct dnn_binding {
@@ -44,8 +45,8 @@ struct dnn_binding {
 #define DNN_TRY(call) DT_TRY(check((call), #call))
 
 static dt_status check(dnnl_status_t status, const char *call) {
-    static const char *const word[] = {"success",           "out of memory",   "invalid arguments",
-                                       "unimplemented",     "iterator ends",   "runtime error",
+    static const char *const word[] = {"success",       "out of memory", "invalid arguments",
+                                       "unimplemented", "iterator ends", "runtime error",
                                        "not required"};
     if (status == dnnl_success)
         return DT_OK;
@@ -182,11 +183,39 @@ static dnnl_format_tag_t activation_tag(int block, int channels) {
 static void weights_free(dnn_weights *w) {
     free(w->at_o);
     free(w->at_j);
+    free(w->order);
     memset(w, 0, sizeof *w);
 }
 
+/* Sorting by the pair (at_j, j) needs no context, and at_j are distinct. */
+typedef struct {
+    size_t at, j;
+} place_t;
+
+static int by_place(const void *a, const void *b) {
+    const place_t *x = a, *y = b;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+dt_status dnn_weights_sort(dnn_weights *w) {
+    place_t *places = malloc(w->n_j * sizeof *places);
+    free(w->order);
+    w->order = malloc(w->n_j * sizeof *w->order);
+    if (!places || !w->order) {
+        free(places);
+        return dt_fail(DT_EDEVICE, "out of memory for the layout of %zu weights", w->n);
+    }
+    for (size_t j = 0; j < w->n_j; j++)
+        places[j] = (place_t){w->at_j[j], j};
+    qsort(places, w->n_j, sizeof *places, by_place);
+    for (size_t j = 0; j < w->n_j; j++)
+        w->order[j] = places[j].j;
+    free(places);
+    return DT_OK;
+}
+
 static dt_status weights_place(md_t md, size_t element_bytes, dnn_weights *w) {
-    layout_t l;
+    layout_t l = {0};
     DT_TRY(md_layout(md, &l));
     w->n_o = (size_t)l.dims[0];
     w->n_j = (size_t)l.dims[1];
@@ -207,7 +236,7 @@ static dt_status weights_place(md_t md, size_t element_bytes, dnn_weights *w) {
             rest /= l.dims[d];
         }
     }
-    return DT_OK;
+    return dnn_weights_sort(w);
 }
 
 /* ---- planning ---- */
@@ -300,8 +329,8 @@ static dnnl_status_t desc_fc(dnnl_engine_t e, const plan_t *p, dnn_pass pass,
                                                                 p->src.md, p->w.md, p->bias.md,
                                                                 p->dst.md, p->attr_forward);
     if (pass == DNN_BACKWARD_DATA)
-        return dnnl_inner_product_backward_data_primitive_desc_create(
-            out, e, p->src.md, p->w.md, p->ddst.md, hint, p->attr);
+        return dnnl_inner_product_backward_data_primitive_desc_create(out, e, p->src.md, p->w.md,
+                                                                      p->ddst.md, hint, p->attr);
     return dnnl_inner_product_backward_weights_primitive_desc_create(
         out, e, p->src.md, p->dw.md, p->bias.md, p->ddst.md, hint, p->attr);
 }
@@ -315,13 +344,12 @@ static dnnl_status_t desc_conv(dnnl_engine_t e, const plan_t *p, dnn_pass pass,
             &d, dnnl_forward_training, dnnl_convolution_direct, p->src.md, p->w.md, p->bias.md,
             p->dst.md, p->stride, p->pad, p->pad);
     else if (pass == DNN_BACKWARD_DATA)
-        status =
-            dnnl_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, p->src.md,
-                                                     p->w.md, p->ddst.md, p->stride, p->pad, p->pad);
+        status = dnnl_convolution_backward_data_desc_init(
+            &d, dnnl_convolution_direct, p->src.md, p->w.md, p->ddst.md, p->stride, p->pad, p->pad);
     else
-        status = dnnl_convolution_backward_weights_desc_init(
-            &d, dnnl_convolution_direct, p->src.md, p->dw.md, p->bias.md, p->ddst.md, p->stride,
-            p->pad, p->pad);
+        status = dnnl_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, p->src.md,
+                                                             p->dw.md, p->bias.md, p->ddst.md,
+                                                             p->stride, p->pad, p->pad);
     if (status != dnnl_success)
         return status;
     return dnnl_primitive_desc_create(out, &d, pass == DNN_FORWARD ? p->attr_forward : p->attr, e,
@@ -336,8 +364,7 @@ static dnnl_status_t desc_fc(dnnl_engine_t e, const plan_t *p, dnn_pass pass,
         status = dnnl_inner_product_forward_desc_init(&d, dnnl_forward_training, p->src.md, p->w.md,
                                                       p->bias.md, p->dst.md);
     else if (pass == DNN_BACKWARD_DATA)
-        status =
-            dnnl_inner_product_backward_data_desc_init(&d, p->src.md, p->w.md, p->ddst.md);
+        status = dnnl_inner_product_backward_data_desc_init(&d, p->src.md, p->w.md, p->ddst.md);
     else
         status = dnnl_inner_product_backward_weights_desc_init(&d, p->src.md, p->dw.md, p->bias.md,
                                                                p->ddst.md);
@@ -365,7 +392,18 @@ static dt_status plan_pass(const dnn_spec *s, const plan_t *p, dnn_pass which, i
     size_t scratch = dnnl_memory_desc_get_size(queried(pass, dnnl_query_scratchpad_md, 0));
     if (scratch > layer->scratch_bytes)
         layer->scratch_bytes = scratch;
-    DNN_TRY(dnnl_primitive_desc_query(pass->desc, dnnl_query_impl_info_str, 0, &layer->name[which]));
+    DNN_TRY(
+        dnnl_primitive_desc_query(pass->desc, dnnl_query_impl_info_str, 0, &layer->name[which]));
+    return DT_OK;
+}
+
+/* Can the gradient of dst be laid out like dst? If not, dst_block becomes 0: plan anew. */
+static dt_status compare_block(md_t ddst, dnn_layer *layer) {
+    layout_t l = {0};
+    DT_TRY(md_layout(ddst, &l));
+    if (activation_block(&l) != layer->dst_block)
+        layer->dst_block = 0;
+    layer->ddst_bytes = dnnl_memory_desc_get_size(ddst);
     return DT_OK;
 }
 
@@ -373,26 +411,24 @@ static dt_status plan_pass(const dnn_spec *s, const plan_t *p, dnn_pass which, i
 static dt_status plan_layouts(const dnn_spec *s, impl_t *impl, dnn_layer *layer) {
     const pass_t *f = &impl->pass[DNN_FORWARD], *d = &impl->pass[DNN_BACKWARD_DATA];
     const pass_t *w = &impl->pass[DNN_BACKWARD_WEIGHTS];
-    md_t dst = queried(f, dnnl_query_dst_md, 0), ddst = queried(w, dnnl_query_diff_dst_md, 0);
+    md_t dst = queried(f, dnnl_query_dst_md, 0);
     md_t w_forward = queried(f, dnnl_query_weights_md, 0);
-    layout_t l, g;
+    layout_t l = {0};
     DT_TRY(md_layout(dst, &l));
-    DT_TRY(md_layout(ddst, &g));
     layer->dst_block = activation_block(&l);
-    if (activation_block(&g) != layer->dst_block)
-        layer->dst_block = 0;
     layer->src_bytes = dnnl_memory_desc_get_size(queried(f, dnnl_query_src_md, 0));
     layer->dst_bytes = dnnl_memory_desc_get_size(dst);
-    layer->ddst_bytes = dnnl_memory_desc_get_size(ddst);
+    layer->ddst_bytes = s->dst_f32 ? layer->dst_bytes / 2 : layer->dst_bytes;
     layer->weight_bytes = s->bf16 ? 2 : 4;
     DT_TRY(weights_place(w_forward, layer->weight_bytes, &layer->forward));
-    DT_TRY(weights_place(queried(w, dnnl_query_diff_weights_md, 0), 4, &layer->gradient));
+    if (s->weight_gradient) {
+        DT_TRY(compare_block(queried(w, dnnl_query_diff_dst_md, 0), layer));
+        DT_TRY(weights_place(queried(w, dnnl_query_diff_weights_md, 0), 4, &layer->gradient));
+    }
     if (!s->input_gradient)
         return DT_OK;
     md_t w_backward = queried(d, dnnl_query_weights_md, 0);
-    DT_TRY(md_layout(queried(d, dnnl_query_diff_dst_md, 0), &g));
-    if (activation_block(&g) != layer->dst_block)
-        layer->dst_block = 0;
+    DT_TRY(compare_block(queried(d, dnnl_query_diff_dst_md, 0), layer));
     layer->same_weights = dnnl_memory_desc_equal(w_forward, w_backward) != 0;
     return weights_place(w_backward, layer->weight_bytes, &layer->backward);
 }
@@ -408,12 +444,14 @@ static dt_status plan_with(const dnn_spec *s, dnnl_format_tag_t dst_tag, dnn_lay
         return dt_fail(DT_EDEVICE, "out of memory for a layer");
     }
     layer->impl = impl;
-    impl->has_input_gradient = s->input_gradient;
+    impl->input_gradient = s->input_gradient;
+    impl->weight_gradient = s->weight_gradient;
     DT_TRY_GOTO(status, plan_begin(s, dst_tag, &plan), done);
     DT_TRY_GOTO(status, plan_pass(s, &plan, DNN_FORWARD, impl, layer), done);
     if (s->input_gradient)
         DT_TRY_GOTO(status, plan_pass(s, &plan, DNN_BACKWARD_DATA, impl, layer), done);
-    DT_TRY_GOTO(status, plan_pass(s, &plan, DNN_BACKWARD_WEIGHTS, impl, layer), done);
+    if (s->weight_gradient)
+        DT_TRY_GOTO(status, plan_pass(s, &plan, DNN_BACKWARD_WEIGHTS, impl, layer), done);
     DT_TRY_GOTO(status, plan_layouts(s, impl, layer), done);
 done:
     plan_free(&plan);
@@ -502,12 +540,15 @@ dt_status dnn_bind(const dnn_layer *layer, const dnn_memory *memory, dnn_binding
     if (!b)
         return dt_fail(DT_EDEVICE, "out of memory for a layer's memory");
     b->layer = layer;
-    DT_TRY_GOTO(status, check(dnnl_stream_create(&b->stream, e, dnnl_stream_default_flags),
-                              "dnnl_stream_create"), fail);
+    DT_TRY_GOTO(
+        status,
+        check(dnnl_stream_create(&b->stream, e, dnnl_stream_default_flags), "dnnl_stream_create"),
+        fail);
     DT_TRY_GOTO(status, bind_forward(b, &impl->pass[DNN_FORWARD], memory), fail);
-    if (impl->has_input_gradient)
+    if (impl->input_gradient)
         DT_TRY_GOTO(status, bind_data(b, &impl->pass[DNN_BACKWARD_DATA], memory), fail);
-    DT_TRY_GOTO(status, bind_weights(b, &impl->pass[DNN_BACKWARD_WEIGHTS], memory), fail);
+    if (impl->weight_gradient)
+        DT_TRY_GOTO(status, bind_weights(b, &impl->pass[DNN_BACKWARD_WEIGHTS], memory), fail);
     *out = b;
     return DT_OK;
 fail:
@@ -552,7 +593,8 @@ static const struct {
     {dnnl_cpu_isa_sse41, "sse41", false},
 };
 
-/* Index into isas of what oneDNN uses here; newer, wider sets count as the widest listed that they contain. */
+/* Index into isas of what oneDNN uses here; newer, wider sets count as the widest listed that they
+ * contain. */
 static int effective_isa(void) {
     int isa = (int)dnnl_get_effective_cpu_isa();
     for (int i = 0; i < (int)(sizeof isas / sizeof *isas); i++)

@@ -1,7 +1,9 @@
-/* model/update.c - two passes over the gradient, both in chunks of DT_NORM_CHUNK that workers share.
+/* model/update.c - two passes over the gradient, both in chunks of DT_NORM_CHUNK that workers
+ * share.
  *
- * The first pass sums squares, chunk by chunk, for the norm; the second applies the update. Integers become
- * floats in a buffer that stays in the first-level cache, so no float copy of the gradient exists. */
+ * The first pass sums squares, chunk by chunk, for the norm; the second applies the update.
+ * Integers become floats in a buffer that stays in the first-level cache, so no float copy of the
+ * gradient exists. */
 #include "model/update.h"
 
 #include <math.h>
@@ -57,7 +59,8 @@ dt_status dt_update_run(dt_pool *pool, const dt_host_state *state, const dt_grad
     job_t job = {state, g, *update, dt_update_chunks(state->n_params), dt_pool_size(pool)};
     *norm = NAN;
     if (sums[DT_SUM_BAD] != 0)
-        return dt_fail(DT_EDIVERGED, "%lld values of the gradient or the loss are not finite or too large",
+        return dt_fail(DT_EDIVERGED,
+                       "%lld values of the gradient or the loss are not finite or too large",
                        (long long)sums[DT_SUM_BAD]);
     if (sums[DT_SUM_COUNT] <= 0)
         return dt_fail(DT_EDIVERGED, "a step without samples");

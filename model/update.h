@@ -1,4 +1,5 @@
-/* model/update.h - one optimizer step on the host, shared by a device's workers: norm, clipping, update. */
+/* model/update.h - one optimizer step on the host, shared by a device's workers: norm, clipping,
+ * update. */
 #ifndef DT_MODEL_UPDATE_H
 #define DT_MODEL_UPDATE_H
 
@@ -14,9 +15,10 @@ typedef struct {
 
 size_t dt_update_chunks(size_t n_params);
 
-/* params and slots move by the mean of the summed gradient in g. *norm = the mean gradient's norm before clipping; the bits
- * do not depend on the size of the pool. DT_EDIVERGED, nothing moved, when the sums say so or the norm is not finite. */
-DT_NODISCARD dt_status dt_update_run(dt_pool *pool, const dt_host_state *state, const dt_gradient *g,
-                                     const dt_update *update, double *norm);
+/* params and slots move by the mean of the summed gradient in g. *norm = the mean gradient's norm
+ * before clipping; the bits do not depend on the size of the pool. DT_EDIVERGED, nothing moved,
+ * when the sums say so or the norm is not finite. */
+DT_NODISCARD dt_status dt_update_run(dt_pool *pool, const dt_host_state *state,
+                                     const dt_gradient *g, const dt_update *update, double *norm);
 
 #endif
