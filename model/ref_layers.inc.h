@@ -9,14 +9,18 @@ void NAME(dt_ref_conv_forward)(const dt_layer *l, int m, const REAL *x, const RE
                 for (int s = 0; s < l->out.w; s++) {
                     REAL sum = b[o];
                     for (int c = 0; c < l->in.c; c++)
-                        for (int u = 0; u < l->kernel; u++)
+                        for (int u = 0; u < l->kernel; u++) {
+                            int row = r * l->stride - l->pad + u;
+                            if (row < 0 || row >= l->in.h)
+                                continue;
+                            const REAL *x_row = x + at(l->in, i, c, row, 0);
+                            const REAL *w_row = w + weight_at(l, o, c, u, 0);
                             for (int v = 0; v < l->kernel; v++) {
-                                int row = r * l->stride - l->pad + u;
                                 int column = s * l->stride - l->pad + v;
-                                if (inside(l->in, row, column))
-                                    sum += x[at(l->in, i, c, row, column)] *
-                                           w[weight_at(l, o, c, u, v)];
+                                if (column >= 0 && column < l->in.w)
+                                    sum += x_row[column] * w_row[v];
                             }
+                        }
                     y[at(l->out, i, o, r, s)] = sum;
                 }
 }
@@ -34,17 +38,21 @@ void NAME(dt_ref_conv_backward)(const dt_layer *l, int m, const REAL *x, const R
                     const REAL d = dy[at(l->out, i, o, r, s)];
                     db[o] += d;
                     for (int c = 0; c < l->in.c; c++)
-                        for (int u = 0; u < l->kernel; u++)
+                        for (int u = 0; u < l->kernel; u++) {
+                            int row = r * l->stride - l->pad + u;
+                            if (row < 0 || row >= l->in.h)
+                                continue;
+                            size_t x_row = at(l->in, i, c, row, 0);
+                            size_t w_row = weight_at(l, o, c, u, 0);
                             for (int v = 0; v < l->kernel; v++) {
-                                int row = r * l->stride - l->pad + u;
                                 int column = s * l->stride - l->pad + v;
-                                if (!inside(l->in, row, column))
+                                if (column < 0 || column >= l->in.w)
                                     continue;
-                                dw[weight_at(l, o, c, u, v)] += d * x[at(l->in, i, c, row, column)];
+                                dw[w_row + (size_t)v] += d * x[x_row + (size_t)column];
                                 if (dx)
-                                    dx[at(l->in, i, c, row, column)] +=
-                                        d * w[weight_at(l, o, c, u, v)];
+                                    dx[x_row + (size_t)column] += d * w[w_row + (size_t)v];
                             }
+                        }
                 }
 }
 

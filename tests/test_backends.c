@@ -118,7 +118,7 @@ static bool has_bf16(void) {
 }
 
 int main(void) {
-    T_BEGIN(120);
+    T_BEGIN(600);
     const bounds f32 = {1e-5, 1e-11}, bf16_forward = {INFINITY, 1e-3},
                  bf16_backward = {INFINITY, 2e-2};
     bool bf16 = has_bf16();

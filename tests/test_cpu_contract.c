@@ -2,7 +2,7 @@
 #include "tests/contract.h"
 
 int main(void) {
-    T_BEGIN(120);
+    T_BEGIN(300);
     contract_all(&dt_backend_cpu);
     return t_finish();
 }

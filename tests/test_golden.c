@@ -183,7 +183,7 @@ static void test_backend(const dt_backend *be) {
 }
 
 int main(void) {
-    T_BEGIN(120);
+    T_BEGIN(300);
     static const char *const names[] = {"ref", "cpu"};
     read_golden();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {

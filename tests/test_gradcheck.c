@@ -143,7 +143,7 @@ static void test_relu_corners(void) {
 }
 
 int main(void) {
-    T_BEGIN(60);
+    T_BEGIN(300);
     static const char *const specs[] = {
         "fc 4",
         "conv 3 3; fc 2",

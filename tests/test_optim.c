@@ -132,7 +132,7 @@ static void test_norm(void) {
 }
 
 int main(void) {
-    T_BEGIN(60);
+    T_BEGIN(300);
     test_pytorch(&plain, golden_sgd_plain);
     test_pytorch(&momentum, golden_sgd_momentum);
     test_pytorch(&nesterov, golden_sgd_nesterov);

@@ -116,7 +116,7 @@ static void print_overhead(void) {
 }
 
 int main(void) {
-    T_BEGIN(60);
+    T_BEGIN(300);
     test_rounds(1);
     test_rounds(2);
     test_rounds(3);

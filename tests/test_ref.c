@@ -95,7 +95,7 @@ static void test_no_bf16(void) {
 }
 
 int main(void) {
-    T_BEGIN(120);
+    T_BEGIN(300);
     contract_all(&dt_backend_ref);
     test_against_double(contract_spec, contract_in);
     test_against_double("conv 3 5 stride 2 pad 1; relu; pool 3 avg stride 2 pad 1; fc 4",
