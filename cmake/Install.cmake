@@ -16,7 +16,7 @@ function(dt_install_text file folder)
     if(failed)
       message(FATAL_ERROR \"dtrain ${args} failed (\${failed}): ${file} is not installed\")
     endif()
-    file(INSTALL DESTINATION \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${folder}\" TYPE FILE
+    file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${folder}\" TYPE FILE
          RENAME \"${file}\" FILES \"${CMAKE_BINARY_DIR}/${file}\")")
 endfunction()
 dt_install_text(dtrain.1 "${CMAKE_INSTALL_MANDIR}/man1" --man)

@@ -18,15 +18,6 @@ list(APPEND dt_test_env "SRC=${CMAKE_SOURCE_DIR}" "MPIRUN=${MPIEXEC_EXECUTABLE}"
   "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1"
   "UBSAN_OPTIONS=print_stacktrace=1")
 
-# $PYTHON, for tests that read files with h5py: the first Python that has it, else none
-foreach(python python3 /usr/bin/python3)
-  execute_process(COMMAND "${python}" -c "import h5py" RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
-  if(NOT failed)
-    list(APPEND dt_test_env "PYTHON=${python}")
-    break()
-  endif()
-endforeach()
-
 # dt_header(FILE KEY DEFAULT VAR): what "KEY: value" in the first five lines says.
 function(dt_header file key default var)
   file(STRINGS "${file}" head LIMIT_COUNT 5)

@@ -50,3 +50,4 @@ $out/best.h5      the checkpoint with the best accuracy
 $out/latest.h5    the last one
 Next: mpirun -np 2 ./dtrain eval $out     ./dtrain --help     ./launch/test.sh
 EOT
+[ "$(id -u)" -ne 0 ] || echo "mpirun refuses root until it is told: . launch/mpi-env.sh"
