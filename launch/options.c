@@ -237,12 +237,11 @@ dt_status dt_options_parse(int argc, char *const *argv, dt_options *options) {
 static const struct {
     const char *model; /* NULL: any */
     int optimizer;
-    double lr, weight_decay;
+    double lr, momentum, weight_decay;
 } model_defaults[] = {
-    {"cnn", DT_ADAMW, 0.004, 0.01},
-    {"fast", DT_ADAMW, 0.01, 0.01},
-    {NULL, DT_ADAMW, 0.004, 0.01},
-    {NULL, DT_SGD, 0.05, 0.0005},
+    {"fast", DT_ADAMW, 0.008, 0.7, 0},
+    {NULL, DT_ADAMW, 0.004, 0.7, 0},
+    {NULL, DT_SGD, 0.05, 0.9, 0.0005},
 };
 
 void dt_options_resolve(dt_options *options) {
@@ -252,10 +251,10 @@ void dt_options_resolve(dt_options *options) {
         i++;
     if (options->lr < 0)
         options->lr = model_defaults[i].lr;
+    if (options->momentum < 0)
+        options->momentum = model_defaults[i].momentum;
     if (options->weight_decay < 0)
         options->weight_decay = model_defaults[i].weight_decay;
-    if (options->momentum < 0) /* one-cycle takes 0.10 off at the peak */
-        options->momentum = options->schedule == DT_ONECYCLE ? 0.95 : 0.9;
 }
 
 static void json_key(const dt_option *option, char key[NAME_MAX_LENGTH]) {

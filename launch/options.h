@@ -54,6 +54,7 @@ typedef struct {
     uint64_t seed;
     double target_accuracy; /* percent; 0 = off */
     int optimizer, schedule, precision, device, reduce, comm, progress, overlap;
+    double beta2;
     double lr, momentum, weight_decay; /* < 0 until dt_options_resolve(): the model's own default */
     double clip_norm;                  /* 0 = off */
     double label_smoothing;

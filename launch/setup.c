@@ -168,7 +168,7 @@ static dt_status open_device(dt_setup *s, double mean, double std) {
         .optim = {.kind = (dt_optimizer)o->optimizer,
                   .nesterov = o->nesterov,
                   .momentum = (float)o->momentum,
-                  .beta2 = 0.999f,
+                  .beta2 = (float)o->beta2,
                   .epsilon = 1e-8f,
                   .weight_decay = (float)o->weight_decay,
                   .clip_norm = (float)o->clip_norm},

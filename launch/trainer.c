@@ -370,7 +370,6 @@ static dt_status begin(trainer *t) {
     t->schedule = (dt_schedule_config){.kind = (dt_schedule)o->schedule,
                                        .peak = (float)o->lr,
                                        .base_momentum = (float)o->momentum,
-                                       .cycle_momentum = o->schedule == DT_ONECYCLE,
                                        .warmup = o->warmup,
                                        .total = o->epochs * t->steps};
     t->saved_step = t->at.resumed_step;

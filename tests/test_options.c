@@ -29,10 +29,10 @@ static void test_defaults(void) {
     T_CHECK(o.lr == -1 && o.momentum == -1 && o.weight_decay == -1 && o.time_limit == 0);
     T_CHECK(o.threads == 0 && o.checkpoint_every == 0 && !o.resume && !o.nesterov);
     dt_options_resolve(&o);
-    T_CHECK(o.lr == 0.004 && o.momentum == 0.95 && o.weight_decay == 0.01);
+    T_CHECK(o.lr == 0.004 && o.momentum == 0.7 && o.beta2 == 0.9 && o.weight_decay == 0);
     T_OK(parse("--model fast --lr 0.5 --schedule cosine"));
     dt_options_resolve(&o);
-    T_CHECK(o.lr == 0.5 && o.momentum == 0.9);
+    T_CHECK(o.lr == 0.5 && o.momentum == 0.7);
     T_OK(parse("--optimizer sgd --model fc_10"));
     dt_options_resolve(&o);
     T_CHECK(o.lr == 0.05 && o.weight_decay == 0.0005);
@@ -175,7 +175,7 @@ static void test_resume(void) {
 
     /* these are the options that change bits ... */
     static const char bits[] = " samples validation model init seed epochs batch micro-batch "
-                               "optimizer lr momentum nesterov weight-decay "
+                               "optimizer lr momentum beta2 nesterov weight-decay "
                                "clip-norm schedule warmup label-smoothing precision reduce ";
     for (const dt_option *option = dt_option_table; option->name; option++) {
         char word[40];
