@@ -78,7 +78,7 @@ static void merge_exact(dt_device *d, int i, size_t from, size_t to, bool bias) 
         memset(sums + op->layer->b_at, 0, op->layer->n_b * sizeof *sums);
     for (int w = 0; w < d->config.threads; w++) {
         const worker_op *o = &d->workers[w].ops[i];
-        if (!d->workers[w].used)
+        if (!d->workers[w].active)
             continue;
         parts[n++] = o->acc_w;
         for (size_t b = 0; bias && b < op->layer->n_b; b++)
@@ -96,7 +96,7 @@ static void merge_float(dt_device *d, int i, size_t from, size_t to, bool bias) 
         memset(sums + op->layer->b_at, 0, op->layer->n_b * sizeof *sums);
     for (int w = 0; w < d->config.threads; w++) {
         const worker_op *o = &d->workers[w].ops[i];
-        if (!d->workers[w].used)
+        if (!d->workers[w].active)
             continue;
         parts[n++] = o->sum_w;
         for (size_t b = 0; bias && b < op->layer->n_b; b++)
@@ -149,6 +149,7 @@ static void gradient_job(void *ctx, int worker) {
     size_t m = (size_t)d->config.micro_batch;
     int next = dt_queue_next(&d->queue);
     dnn_single_thread();
+    w->active = next >= 0;
     w->used = false;
     w->status = DT_OK;
     if (next < 0 && d->ready)
@@ -192,7 +193,7 @@ static dt_status cpu_gradient(dt_device *d, const dt_work *work, dt_ready ready,
     memset(sums, 0, DT_N_SUMS * sizeof *sums);
     for (int w = 0; w < d->config.threads; w++)
         for (int s = 0; s < DT_N_SUMS; s++)
-            sums[s] += d->workers[w].used ? d->workers[w].sums[s] : 0;
+            sums[s] += d->workers[w].active ? d->workers[w].sums[s] : 0;
     return DT_OK;
 }
 

@@ -70,7 +70,8 @@ typedef struct {
     float *dropout;    /* one sample's mask in plain order */
     int64_t sums[DT_N_SUMS];
     int64_t *confusion;
-    bool used; /* has computed a micro-batch in this step */
+    bool active; /* has micro-batches in this step, so its sums count */
+    bool used;   /* has finished one: the next is added to the sums, the first sets them */
     dt_status status;
     char error[DT_ERROR_MAX];
 } cpu_worker;
