@@ -173,6 +173,45 @@ static inline void contract_diverged(const dt_backend *be) {
     rig_close(&r);
 }
 
+/* Loss, answers and confusion are those of the logits, without smoothing and without dropout. */
+static inline void contract_evaluate(const dt_backend *be) {
+    rig r;
+    int64_t samples[RIG_SAMPLES], confusion[100] = {[37] = 5}, want[100] = {[37] = 5};
+    float logits[4 * 8 * 10], again[4 * 8 * 10];
+    dt_device_config config = rig_config();
+    config.label_smoothing = 0.3f;
+    config.threads = 2;
+    contract_open(&r, be, config);
+    dt_work work = rig_work(&r, samples, 11, 11 + 27, 4);
+    dt_eval eval = {.sums = {9, 9, 9, 9}, .confusion = confusion, .logits = logits};
+    T_OK(be->evaluate(r.device, DT_TEST, &work, &eval));
+    double loss = 0;
+    int correct = 0;
+    for (int i = 0; i < 27; i++) {
+        const float *z = logits + i * 10;
+        int label = r.labels[samples[i]], best = 0;
+        double total = 0;
+        for (int k = 0; k < 10; k++) {
+            total += exp((double)z[k]);
+            best = z[k] > z[best] ? k : best;
+        }
+        loss += log(total) - (double)z[label];
+        correct += best == label;
+        want[label * 10 + best]++;
+    }
+    T_NEAR((double)eval.sums[DT_SUM_LOSS] * 0x1p-32, loss, 0, 1e-6);
+    T_CHECK(eval.sums[DT_SUM_CORRECT] == correct && eval.sums[DT_SUM_COUNT] == 27);
+    T_CHECK(eval.sums[DT_SUM_BAD] == 0);
+    T_CHECK(memcmp(confusion, want, sizeof want) == 0); /* added to */
+    work.epoch++;
+    T_OK(be->evaluate(r.device, DT_TRAIN, &work, &(dt_eval){.logits = again}));
+    T_CHECK(memcmp(logits, again, 27 * 10 * sizeof *logits) == 0);
+    work.n_micros = 0;
+    T_OK(be->evaluate(r.device, DT_TEST, &work, &eval));
+    T_CHECK(eval.sums[DT_SUM_COUNT] == 0 && eval.sums[DT_SUM_LOSS] == 0);
+    rig_close(&r);
+}
+
 /* params and slots go in and come out; NULL slots are zeros. */
 static inline void contract_state(const dt_backend *be) {
     rig r;
@@ -339,6 +378,7 @@ static inline void contract_all(const dt_backend *be) {
     contract_split(be);
     contract_fingerprint(be);
     contract_diverged(be);
+    contract_evaluate(be);
     contract_state(be);
     contract_clip(be);
     contract_float(be);
