@@ -167,11 +167,13 @@ static int activation_block(const layout_t *l) {
     int64_t block = l->n_blocks == 0 ? (l->strides[1] == 1 ? l->dims[1] : 1) : l->block[0];
     if (l->n_blocks > 1 || (l->n_blocks == 1 && l->block_dim[0] != 1))
         return 0;
-    int64_t groups = l->padded[1] / block;
-    bool fits = l->strides[3] == block && l->strides[2] == w * block &&
-                (groups == 1 || l->strides[1] == h * w * block || block == l->dims[1]) &&
-                l->strides[0] == groups * h * w * block;
-    return fits ? (int)block : 0;
+    int64_t groups = l->padded[1] / block,
+            want[4] = {groups * h * w * block, h * w * block, w * block, block};
+    int64_t steps[4] = {l->dims[0], groups, h, w}; /* a stride counts where steps are taken */
+    for (int d = 0; d < 4; d++)
+        if (steps[d] > 1 && l->strides[d] != want[d])
+            return 0;
+    return (int)block;
 }
 
 static dnnl_format_tag_t activation_tag(int block, int channels) {
