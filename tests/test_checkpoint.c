@@ -17,7 +17,7 @@
 #include "io/seal.h"
 #include "tests/t.h"
 
-static char dir[] = "/tmp/dt-checkpoint-XXXXXX";
+static char dir[] = "dt-checkpoint-XXXXXX";
 
 /* A path in the test's directory; four of them live at a time. */
 static const char *in_dir(const char *name) {

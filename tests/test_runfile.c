@@ -11,7 +11,7 @@
 
 enum { N_RANKS = 3, CLASSES = 4 };
 
-static char dir[] = "/tmp/dt-runfile-XXXXXX";
+static char dir[] = "dt-runfile-XXXXXX";
 
 static const char *in_dir(const char *name) {
     static char path[2][DT_PATH_MAX];
