@@ -172,7 +172,7 @@ static void show_step(trainer *t, const dt_update *update, const dt_step_result 
 
 static dt_status train_step(trainer *t, dt_step_result *result) {
     dt_update update = {.step = t->at.step + 1};
-    dt_schedule_at(&t->schedule, t->at.step, &update.learning_rate, &update.momentum);
+    update.learning_rate = dt_schedule_at(&t->schedule, t->at.step);
     int64_t step = t->at.step - t->at.epoch * t->steps;
     dt_status status =
         dt_stepper_run(t->stepper, t->at.epoch, step, &update, wants_stop(t), result);
@@ -263,8 +263,7 @@ static dt_status gather_phases(trainer *t, dt_epoch_line *line) {
 /* The running epoch is over: its numbers into line, the position to the next one. */
 static void close_epoch(trainer *t, dt_epoch_line *line) {
     dt_position *at = &t->at;
-    float momentum, rate;
-    dt_schedule_at(&t->schedule, at->step - 1, &rate, &momentum);
+    float rate = dt_schedule_at(&t->schedule, at->step - 1);
     line->epoch = at->epoch + 1;
     line->epochs = t->setup.options.epochs;
     line->train_loss = mean_loss(at->sums);
@@ -369,7 +368,6 @@ static dt_status begin(trainer *t) {
     t->steps = dt_plan_steps(&s->plan);
     t->schedule = (dt_schedule_config){.kind = (dt_schedule)o->schedule,
                                        .peak = (float)o->lr,
-                                       .base_momentum = (float)o->momentum,
                                        .warmup = o->warmup,
                                        .total = o->epochs * t->steps};
     t->saved_step = t->at.resumed_step;

@@ -53,11 +53,11 @@ typedef struct {
 } adamw;
 
 static adamw adamw_scalars(const dt_optim_config *c, const dt_update *u) {
-    double beta1 = (double)u->momentum, beta2 = (double)c->beta2, rate = (double)u->learning_rate;
+    double beta1 = (double)c->momentum, beta2 = (double)c->beta2, rate = (double)u->learning_rate;
     return (adamw){
         .scale = u->gradient_scale,
         .keep = (float)(1.0 - rate * (double)c->weight_decay),
-        .beta1 = u->momentum,
+        .beta1 = c->momentum,
         .new1 = (float)(1.0 - beta1),
         .beta2 = c->beta2,
         .new2 = (float)(1.0 - beta2),
@@ -87,9 +87,9 @@ DT_ALWAYS_INLINE void apply_body(const dt_optim_config *c, const dt_update *u, c
     else if (dt_optim_slots(c) == 0)
         plain_body(rate, scale, decay, g, p, n);
     else if (c->nesterov)
-        nesterov_body(rate, scale, decay, u->momentum, g, p, s0, n);
+        nesterov_body(rate, scale, decay, c->momentum, g, p, s0, n);
     else
-        momentum_body(rate, scale, decay, u->momentum, g, p, s0, n);
+        momentum_body(rate, scale, decay, c->momentum, g, p, s0, n);
 }
 
 /* Sixteen partial sums, element i to sum i mod 16, added in one fixed tree: a vector's worth of
@@ -194,23 +194,18 @@ static bool cycle_position(const dt_schedule_config *c, int64_t step, double *t)
     return rising;
 }
 
-void dt_schedule_at(const dt_schedule_config *config, int64_t step, float *learning_rate,
-                    float *momentum) {
+float dt_schedule_at(const dt_schedule_config *config, int64_t step) {
     double peak = (double)config->peak, rate = peak, t;
-    double base = (double)config->base_momentum, moved = base;
     if (step >= config->total && config->total > 0)
         step = config->total - 1;
     if (config->kind == DT_ONECYCLE) {
         bool rising = cycle_position(config, step, &t);
         rate = rising ? cosine(peak / 25.0, peak, t) : cosine(peak, peak / 1e4, t);
-        if (config->cycle_momentum && base > 0.1)
-            moved = rising ? cosine(base, base - 0.1, t) : cosine(base - 0.1, base, t);
     } else if (step < config->warmup) {
         rate = peak * (double)(step + 1) / (double)config->warmup;
     } else if (config->kind == DT_COSINE && config->total > config->warmup) {
         t = (double)(step - config->warmup) / (double)(config->total - config->warmup);
         rate = cosine(peak, 0.0, t);
     }
-    *learning_rate = (float)rate;
-    *momentum = (float)moved;
+    return (float)rate;
 }

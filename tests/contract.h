@@ -35,7 +35,7 @@ static inline void contract_train(const dt_backend *be, int threads, contract_tr
     contract_open(&r, be, config);
     for (int step = 0; step < 3; step++) {
         dt_work work = rig_work(&r, samples, 20 * step, 20 * step + 18 + step, 3);
-        dt_update u = {.step = step + 1, .learning_rate = 0.1f, .momentum = 0.9f};
+        dt_update u = {.step = step + 1, .learning_rate = 0.1f};
         T_OK(be->gradient(r.device, &work, NULL, NULL));
         dt_gradient g = be->buffer(r.device);
         memcpy(t->sums, g.sums, g.n_sums * sizeof *g.sums);
@@ -140,7 +140,7 @@ static inline void contract_diverged(const dt_backend *be) {
     size_t nbytes = r.net->n_params * sizeof(float);
     float *got = malloc(nbytes), *slot = malloc(nbytes);
     dt_work work = rig_work(&r, samples, 0, 16, 2);
-    dt_update u = {.step = 1, .learning_rate = 0.1f, .momentum = 0.9f};
+    dt_update u = {.step = 1, .learning_rate = 0.1f};
     double norm;
     T_OK(be->gradient(r.device, &work, NULL, NULL));
     dt_gradient g = be->buffer(r.device);
@@ -293,7 +293,7 @@ static inline void contract_float(const dt_backend *be) {
     T_CHECK(largest > 0.1 && worst < 1e-5 * largest);
     T_CHECK(memcmp(rig_sums(&r), rig_sums(&f), DT_N_SUMS * sizeof(int64_t)) == 0);
     double norms[2];
-    dt_update u = {.step = 1, .learning_rate = 0.1f, .momentum = 0.9f};
+    dt_update u = {.step = 1, .learning_rate = 0.1f};
     T_OK(be->update(r.device, &u, &norms[0]));
     T_OK(be->update(f.device, &u, &norms[1]));
     T_NEAR(norms[0], norms[1], 0, 1e-5);

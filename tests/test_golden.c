@@ -149,7 +149,7 @@ static void test_run(const dt_backend *be, const char *name, float smoothing, fl
     float *params = malloc(n * sizeof *params);
     T_CHECK(losses[STEPS - 1] < 0.8 * losses[0]); /* it learns, so there is something to compare */
     for (int step = 0; step < STEPS; step++) {
-        dt_update u = {.step = step + 1, .learning_rate = rate, .momentum = optim.momentum};
+        dt_update u = {.step = step + 1, .learning_rate = rate};
         double norm;
         T_OK(be->gradient(f.device, &f.work, NULL, NULL));
         T_NEAR((double)be->buffer(f.device).sums[n + DT_SUM_LOSS] * 0x1p-32 / N, losses[step], 0,

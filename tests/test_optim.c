@@ -24,8 +24,7 @@ static void test_pytorch(const dt_optim_config *c, const double want[7][5]) {
     for (int t = 1; t <= 7; t++) {
         for (int i = 0; i < 5; i++)
             g[i] = (float)((3 * t + 5 * i) % 11 - 4);
-        dt_update u = {
-            .step = t, .learning_rate = 0.125f, .momentum = c->momentum, .gradient_scale = 0.125f};
+        dt_update u = {.step = t, .learning_rate = 0.125f, .gradient_scale = 0.125f};
         dt_optim_apply(c, &u, g, p, slots, 0, 5);
         for (int i = 0; i < 5; i++)
             T_NEAR(p[i], want[t - 1][i], 3e-7, 1e-6);
@@ -68,10 +67,7 @@ static void run(const dt_optim_config *c, size_t piece, dt_simd level, float out
     float *const slots[2] = {out[1], out[2]};
     for (int t = 1; t <= 3; t++) {
         fill(g, 10u + (unsigned)t);
-        dt_update u = {.step = t,
-                       .learning_rate = 0.013f,
-                       .momentum = 0.9f + 0.01f * (float)t,
-                       .gradient_scale = 1.0f / 255.0f};
+        dt_update u = {.step = t, .learning_rate = 0.013f, .gradient_scale = 1.0f / 255.0f};
         for (size_t from = 0; from < N; from += piece)
             dt_optim_apply(c, &u, g, out[0], slots, from, from + piece < N ? from + piece : N);
     }

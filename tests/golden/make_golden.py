@@ -114,6 +114,11 @@ def table(name, rows):
     return f"__attribute__((unused)) static const double {name}[{len(rows)}][{len(rows[0])}] = {{\n{lines}}};\n"
 
 
+def vector(name, values):
+    lines = "".join(f"    {float(v)!r},\n" for v in values)
+    return f"__attribute__((unused)) static const double {name}[{len(values)}] = {{\n{lines}}};\n"
+
+
 def optimizer_path(make):
     p = torch.tensor([0.5, -1.25, 2.0, 0.001, 0.0], requires_grad=True)
     optimizer, rows = make([p]), []
@@ -129,8 +134,7 @@ def schedule_path(make, steps):
     optimizer = torch.optim.SGD([p], lr=0.1, momentum=0.9)
     schedule, rows = make(optimizer), []
     for _ in range(steps):
-        group = optimizer.param_groups[0]
-        rows.append((group["lr"], group["momentum"]))
+        rows.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
     return rows
@@ -138,7 +142,7 @@ def schedule_path(make, steps):
 
 def values_header():
     sgd, adamw, lr = torch.optim.SGD, torch.optim.AdamW, torch.optim.lr_scheduler
-    text = "/* Made by make_golden.py with PyTorch; parameters after each of 7 steps, (rate, momentum) at each step. */\n/* clang-format off */\n"
+    text = "/* Made by make_golden.py with PyTorch; parameters after each of 7 steps, the rate at each step. */\n/* clang-format off */\n"
     paths = {
         "golden_sgd_plain": lambda p: sgd(p, lr=0.125, weight_decay=0.0625),
         "golden_sgd_momentum": lambda p: sgd(p, lr=0.125, momentum=0.875, weight_decay=0.0625),
@@ -147,10 +151,10 @@ def values_header():
     }
     for name, make in paths.items():
         text += table(name, optimizer_path(make))
-    cycle = dict(max_lr=0.1, cycle_momentum=True, max_momentum=0.9, base_momentum=0.8, div_factor=25.0, final_div_factor=400.0)
-    text += table("golden_onecycle", schedule_path(lambda o: lr.OneCycleLR(o, total_steps=47, pct_start=0.3, **cycle), 47))
-    text += table("golden_onecycle_warmup", schedule_path(lambda o: lr.OneCycleLR(o, total_steps=40, pct_start=0.25, **cycle), 40))
-    text += table("golden_cosine", schedule_path(lambda o: lr.CosineAnnealingLR(o, T_max=30), 30))
+    cycle = dict(max_lr=0.1, cycle_momentum=False, div_factor=25.0, final_div_factor=400.0)
+    text += vector("golden_onecycle", schedule_path(lambda o: lr.OneCycleLR(o, total_steps=47, pct_start=0.3, **cycle), 47))
+    text += vector("golden_onecycle_warmup", schedule_path(lambda o: lr.OneCycleLR(o, total_steps=40, pct_start=0.25, **cycle), 40))
+    text += vector("golden_cosine", schedule_path(lambda o: lr.CosineAnnealingLR(o, T_max=30), 30))
     return text
 
 
