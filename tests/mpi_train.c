@@ -30,6 +30,9 @@ static void reduce_counts(long counts[2]) {
 /* --- a back end that does what a test asks of it -----------------------------------------------
  */
 
+/* Functions of the table that can fail, besides gradient and update. */
+enum { OPEN, LOAD, SET_STATE, GET_STATE, EVALUATE, FINGERPRINT, N_FUNCTIONS };
+
 static struct {
     int rank;         /* where; -1: nowhere */
     int64_t gradient; /* at this gradient() of the process, from 1 ... */
@@ -39,6 +42,8 @@ static struct {
     int64_t evaluate; /* at this evaluate() a stop is asked for */
     bool wrong_bits;  /* fingerprint() is wrong */
     int64_t n_gradient, n_update, n_evaluate;
+    int64_t fail[N_FUNCTIONS]; /* at this call of the function, from 1 */
+    int64_t n[N_FUNCTIONS];
 } plant;
 
 static int pending; /* takes the place of launch/signals.c */
@@ -88,7 +93,36 @@ static dt_status update(dt_device *device, const dt_update *u, double *norm) {
     return plant.n_update == plant.update ? change_parameter(device) : DT_OK;
 }
 
+static dt_status planted(int function) {
+    if (++plant.n[function] != plant.fail[function] || rank != plant.rank)
+        return DT_OK;
+    return dt_fail(DT_EDEVICE, "planted: no function %d", function);
+}
+
+static dt_status open_device(const dt_device_config *config, dt_device **out) {
+    *out = NULL;
+    DT_TRY(planted(OPEN));
+    return dt_backend_ref.open(config, out);
+}
+
+static dt_status load(dt_device *device, dt_set set, const uint8_t *images, const uint8_t *labels,
+                      size_t n) {
+    DT_TRY(planted(LOAD));
+    return dt_backend_ref.load(device, set, images, labels, n);
+}
+
+static dt_status set_state(dt_device *device, const float *params, const float *const *slots) {
+    DT_TRY(planted(SET_STATE));
+    return dt_backend_ref.set_state(device, params, slots);
+}
+
+static dt_status get_state(dt_device *device, float *params, float *const *slots) {
+    DT_TRY(planted(GET_STATE));
+    return dt_backend_ref.get_state(device, params, slots);
+}
+
 static dt_status evaluate(dt_device *device, dt_set set, const dt_work *work, dt_eval *out) {
+    DT_TRY(planted(EVALUATE));
     if (++plant.n_evaluate == plant.evaluate && rank == plant.rank)
         pending = 10;
     return dt_backend_ref.evaluate(device, set, work, out);
@@ -96,6 +130,7 @@ static dt_status evaluate(dt_device *device, dt_set set, const dt_work *work, dt
 
 static dt_status fingerprint(dt_device *device, int worker, const int64_t *samples, uint32_t epoch,
                              char hex[65]) {
+    DT_TRY(planted(FINGERPRINT));
     DT_TRY(dt_backend_ref.fingerprint(device, worker, samples, epoch, hex));
     if (plant.wrong_bits && rank == plant.rank && epoch > 0)
         hex[0] = hex[0] == '0' ? '1' : '0';
@@ -351,6 +386,33 @@ static void test_one_fails(void) {
     plant_nothing();
 }
 
+/* Wherever one rank fails, all leave, with its sentence; rank 0's files are closed. */
+static void test_one_fails_anywhere(void) {
+    static const struct {
+        int function;
+        int64_t call;
+    } where[] = {{OPEN, 1},     {LOAD, 2},     {SET_STATE, 1},   {GET_STATE, 1},  {GET_STATE, 2},
+                 {EVALUATE, 1}, {EVALUATE, 3}, {FINGERPRINT, 1}, {FINGERPRINT, 4}};
+    for (size_t i = 0; i < sizeof where / sizeof *where; i++) {
+        char out[32], words[64];
+        snprintf(out, sizeof out, "fails%zu", i);
+        snprintf(words, sizeof words, "planted: no function %d", where[i].function);
+        dt_options options = make_options(out, "--threads", "1", "--checkpoint-every", "2", NULL);
+        plant_nothing();
+        plant.rank = where[i].function == GET_STATE ? 0 : size - 1; /* rank 0 saves */
+        plant.fail[where[i].function] = where[i].call;
+        dt_status status = dt_train(&options, &backend, comm);
+        if (size == 1 && where[i].function == FINGERPRINT) {
+            T_CHECK(status == DT_OK); /* nobody to compare with */
+            continue;
+        }
+        T_CHECK(status == DT_EDEVICE);
+        T_CHECK(strstr(dt_error(), words) != NULL);
+        T_CHECK(rank == plant.rank || strstr(dt_error(), "rank "));
+    }
+    plant_nothing();
+}
+
 static void test_divergence(void) {
     dt_options options = make_options("wild", NULL);
     plant_nothing();
@@ -406,6 +468,10 @@ int main(int argc, char **argv) {
     size = dt_comm_size(comm);
     t_reduce = reduce_counts;
     backend = dt_backend_ref;
+    backend.open = open_device;
+    backend.load = load;
+    backend.set_state = set_state;
+    backend.get_state = get_state;
     backend.gradient = gradient;
     backend.update = update;
     backend.evaluate = evaluate;
@@ -425,6 +491,7 @@ int main(int argc, char **argv) {
         test_wrong_machine(false, bad);
     }
     test_one_fails();
+    test_one_fails_anywhere();
     test_divergence();
     test_float_reduce();
 
