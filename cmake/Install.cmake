@@ -10,14 +10,14 @@ install(FILES launch/mpi-env.sh DESTINATION "${CMAKE_INSTALL_DATADIR}/dtrain")
 # dt_install_text(FILE FOLDER ARGS...): what `dtrain ARGS` prints, as FOLDER/FILE.
 function(dt_install_text file folder)
   list(JOIN ARGN " " args)
+  set(text "${CMAKE_BINARY_DIR}/generated/${file}") # not beside the program: the completion has its name
   install(CODE "
-    execute_process(COMMAND \"$<TARGET_FILE:dtrain>\" ${args} OUTPUT_FILE \"${CMAKE_BINARY_DIR}/${file}\"
+    execute_process(COMMAND \"$<TARGET_FILE:dtrain>\" ${args} OUTPUT_FILE \"${text}\"
                     RESULT_VARIABLE failed)
     if(failed)
       message(FATAL_ERROR \"dtrain ${args} failed (\${failed}): ${file} is not installed\")
     endif()
-    file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${folder}\" TYPE FILE
-         RENAME \"${file}\" FILES \"${CMAKE_BINARY_DIR}/${file}\")")
+    file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${folder}\" TYPE FILE FILES \"${text}\")")
 endfunction()
 dt_install_text(dtrain.1 "${CMAKE_INSTALL_MANDIR}/man1" --man)
 dt_install_text(dtrain "${CMAKE_INSTALL_DATADIR}/bash-completion/completions" --completion bash)

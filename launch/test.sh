@@ -129,7 +129,7 @@ stage_tsan() { # threads of our own: the worker pool, queues, the writer. oneDNN
 stage_valgrind() {
     local test
     for test in idx checkpoint; do
-        tests/in-temp.sh valgrind --quiet --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite "$logs/gcc/tests/test_$test"
+        SRC=$root tests/in-temp.sh valgrind --quiet --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite "$logs/gcc/tests/test_$test"
     done
 }
 stage_onednn3() { # the same tests of the CPU's back end with the other major version of oneDNN
