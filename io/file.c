@@ -29,11 +29,43 @@ bool dt_path_exists(const char *path) {
     return access(path, F_OK) == 0;
 }
 
+static int sync_fd(int fd) {
+    int failed;
+    do
+        failed = fsync(fd);
+    while (failed && errno == EINTR);
+    return failed;
+}
+
+/* Make the names in path's directory durable. Some file systems cannot fsync a directory and say
+ * so: they keep names safe in their own way, or not at all. */
+static dt_status sync_dir_of(const char *path) {
+    char dir[DT_PATH_MAX] = ".";
+    const char *slash = strrchr(path, '/');
+    size_t n = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+    if (n >= sizeof dir)
+        return dt_fail(DT_EUSAGE, "a path is too long: %.80s...", path);
+    if (n > 0) {
+        memcpy(dir, path, n);
+        dir[n] = '\0';
+    }
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES)
+        return DT_OK; /* may be written to but not read: there is no way */
+    if (fd < 0)
+        return dt_fail(DT_EIO, "cannot open %s: %s", dir, strerror(errno));
+    int why = sync_fd(fd) == 0 ? 0 : errno;
+    close(fd);
+    if (why != 0 && why != EINVAL && why != ENOTSUP && why != ENOSYS)
+        return dt_fail(DT_EIO, "cannot write %s to the disk: %s", dir, strerror(why));
+    return DT_OK;
+}
+
 /* Make one directory; one that is there already is fine. */
 static dt_status make_dir(const char *dir) {
     struct stat st;
     if (mkdir(dir, 0777) == 0)
-        return DT_OK;
+        return sync_dir_of(dir);
     int why = errno; /* EEXIST, but also EROFS or EACCES for a directory that is there */
     if (stat(dir, &st) != 0)
         return dt_fail(DT_EIO, "cannot make the directory %s: %s", dir, strerror(why));
@@ -59,36 +91,16 @@ dt_status dt_mkdirs(const char *dir) {
     return make_dir(path);
 }
 
-/* fsync the file or directory at path. Some file systems cannot fsync a directory and say EINVAL:
- * they keep names safe in their own way, or not at all. */
-static dt_status sync_path(const char *path, int flags) {
-    int fd = open(path, flags | O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return dt_fail(DT_EIO, "cannot open %s: %s", path, strerror(errno));
-    int failed = fsync(fd) != 0 && !((flags & O_DIRECTORY) && errno == EINVAL);
-    int why = errno;
-    if (close(fd) != 0 && !failed) {
-        failed = 1;
+/* fsync on the descriptor that wrote: it alone is sure to be told of what went wrong. */
+static dt_status sync_and_close(int fd, const char *path) {
+    int why = sync_fd(fd) == 0 ? 0 : errno;
+    if (close(fd) != 0 && why == 0 && errno != EINTR)
         why = errno;
-    }
-    return failed ? dt_fail(DT_EIO, "cannot write %s to the disk: %s", path, strerror(why)) : DT_OK;
+    return why ? dt_fail(DT_EIO, "cannot write %s to the disk: %s", path, strerror(why)) : DT_OK;
 }
 
-static dt_status sync_dir_of(const char *path) {
-    char dir[DT_PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    if (!slash)
-        return sync_path(".", O_DIRECTORY);
-    size_t n = slash == path ? 1 : (size_t)(slash - path);
-    if (n >= sizeof dir)
-        return dt_fail(DT_EUSAGE, "a path is too long: %.80s...", path);
-    memcpy(dir, path, n);
-    dir[n] = '\0';
-    return sync_path(dir, O_DIRECTORY);
-}
-
-dt_status dt_file_commit(const char *tmp_path, const char *path) {
-    dt_status status = sync_path(tmp_path, 0);
+dt_status dt_file_commit(int fd, const char *tmp_path, const char *path) {
+    dt_status status = sync_and_close(fd, tmp_path);
     if (status == DT_OK && rename(tmp_path, path) != 0)
         status = dt_fail(DT_EIO, "cannot rename %s to %s: %s", tmp_path, path, strerror(errno));
     if (status != DT_OK) {
@@ -98,21 +110,34 @@ dt_status dt_file_commit(const char *tmp_path, const char *path) {
     return sync_dir_of(path);
 }
 
+/* The link is made under the name tmp and renamed. 0, or why that failed. */
+static int try_link(const char *target, const char *tmp, const char *link_path) {
+    if (unlink(tmp) != 0 && errno != ENOENT)
+        return errno;
+    if (symlink(target, tmp) != 0)
+        return errno;
+    if (rename(tmp, link_path) == 0)
+        return 0;
+    int why = errno;
+    unlink(tmp);
+    return why;
+}
+
 dt_status dt_link_replace(const char *target, const char *link_path) {
+    enum { TURNS = 30 };
     char tmp[DT_PATH_MAX];
     int n = snprintf(tmp, sizeof tmp, "%s.tmp", link_path);
     if (n < 0 || n >= DT_PATH_MAX)
         return dt_fail(DT_EUSAGE, "a path is too long: %.80s...", link_path);
-    if (unlink(tmp) != 0 && errno != ENOENT)
-        return dt_fail(DT_EIO, "cannot remove %s: %s", tmp, strerror(errno));
-    if (symlink(target, tmp) != 0)
-        return dt_fail(DT_EIO, "cannot make the link %s: %s", tmp, strerror(errno));
-    if (rename(tmp, link_path) != 0) {
-        dt_status status =
-            dt_fail(DT_EIO, "cannot replace the link %s: %s", link_path, strerror(errno));
-        unlink(tmp);
-        return status;
+    int why = try_link(target, tmp, link_path);
+    /* Runs that begin together set runs/latest together, and take each other's tmp away: again,
+     * after pauses that grow and differ. */
+    for (unsigned i = 1; i < TURNS && (why == EEXIST || why == ENOENT); i++) {
+        usleep(i * (100 + (unsigned)getpid() % 16 * 20));
+        why = try_link(target, tmp, link_path);
     }
+    if (why != 0)
+        return dt_fail(DT_EIO, "cannot set the link %s: %s", link_path, strerror(why));
     return sync_dir_of(link_path);
 }
 

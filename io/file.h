@@ -12,14 +12,15 @@ enum { DT_PATH_MAX = 4096, DT_SHA256_HEX = 65 };
 /* out = dir "/" name; fails with DT_EUSAGE when it does not fit DT_PATH_MAX. */
 DT_NODISCARD dt_status dt_path_join(char out[DT_PATH_MAX], const char *dir, const char *name);
 bool dt_path_exists(const char *path);
-/* mkdir -p. */
+/* mkdir -p; new names are durable. */
 DT_NODISCARD dt_status dt_mkdirs(const char *dir);
 
-/* Make what was written to tmp_path durable and give it its name: fsync the file, rename it, fsync
- * the directory. On failure tmp_path is removed and path is as it was (or, if only the last fsync
- * failed, whole and new). */
-DT_NODISCARD dt_status dt_file_commit(const char *tmp_path, const char *path);
-/* link_path becomes a symbolic link to target (relative to the link's directory), atomically. */
+/* Make what was written through fd to tmp_path durable and give it its name: fsync the file, close
+ * fd, rename it, fsync the directory. fd is closed in any case. On failure tmp_path is removed and
+ * path is as it was (or, if only the last fsync failed, whole and new). */
+DT_NODISCARD dt_status dt_file_commit(int fd, const char *tmp_path, const char *path);
+/* link_path becomes a symbolic link to target (relative to the link's directory), atomically, also
+ * when several processes set it at a time. */
 DT_NODISCARD dt_status dt_link_replace(const char *target, const char *link_path);
 
 /* Lower-case hex SHA-256 with a final 0; "", which equals no digest, if OpenSSL fails (no memory).

@@ -49,13 +49,12 @@ dt_status dt_seal_write(const char *path, unsigned char *bytes, size_t nbytes) {
     if (fd < 0)
         return dt_fail(DT_EIO, "cannot write %s: %s", tmp, strerror(errno));
     dt_status status = write_all(fd, path, bytes, nbytes);
-    if (close(fd) != 0 && status == DT_OK) /* network file systems report a full disk here */
-        status = dt_fail(DT_EIO, "cannot write %s: %s", path, strerror(errno));
     if (status != DT_OK) {
+        close(fd);
         unlink(tmp);
         return status;
     }
-    return dt_file_commit(tmp, path);
+    return dt_file_commit(fd, tmp, path);
 }
 
 static dt_status read_all(int fd, const char *path, unsigned char *bytes, size_t nbytes) {

@@ -1,7 +1,9 @@
 /* Files: commit leaves the old file or the new one and nothing beside it, links are replaced in one
  * step, SHA-256 gives the published digests, failures name the path and the reason. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include "io/file.h"
 #include "tests/t.h"
 
@@ -58,26 +60,31 @@ static void test_mkdirs(void) {
     T_FAILS(dt_mkdirs(""), DT_EUSAGE, "name");
 }
 
+/* Writes text to tmp_path and commits it as path. */
+static dt_status commit(const char *tmp_path, const char *path, const char *text) {
+    int fd = open(tmp_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    T_CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    dt_status status = dt_file_commit(fd, tmp_path, path);
+    T_CHECK(fcntl(fd, F_GETFD) < 0 && errno == EBADF); /* closed, whatever happened */
+    return status;
+}
+
 static void test_commit(void) {
     put_file(in_dir("f"), "old");
-    put_file(in_dir("f.tmp"), "new");
-    T_OK(dt_file_commit(in_dir("f.tmp"), in_dir("f")));
+    T_OK(commit(in_dir("f.tmp"), in_dir("f"), "new"));
     T_CHECK(holds(in_dir("f"), "new"));
     T_CHECK(!dt_path_exists(in_dir("f.tmp")));
-    T_FAILS(dt_file_commit(in_dir("none.tmp"), in_dir("f")), DT_EIO, "none.tmp");
+    T_FAILS(dt_file_commit(-1, in_dir("none.tmp"), in_dir("f")), DT_EIO, "none.tmp");
     T_CHECK(holds(in_dir("f"), "new"));
     /* The rename fails: the old thing stays, the temporary file goes. */
-    put_file(in_dir("g.tmp"), "new");
-    T_FAILS(dt_file_commit(in_dir("g.tmp"), in_dir("a")), DT_EIO, strerror(EISDIR));
+    T_FAILS(commit(in_dir("g.tmp"), in_dir("a"), "new"), DT_EIO, strerror(EISDIR));
     T_CHECK(dt_path_exists(in_dir("a/b/c")));
     T_CHECK(!dt_path_exists(in_dir("g.tmp")));
-    put_file(in_dir("h.tmp"), "new");
-    T_FAILS(dt_file_commit(in_dir("h.tmp"), in_dir("nowhere/h")), DT_EIO, "nowhere/h");
+    T_FAILS(commit(in_dir("h.tmp"), in_dir("nowhere/h"), "new"), DT_EIO, "nowhere/h");
     T_CHECK(!dt_path_exists(in_dir("h.tmp")));
     /* A name without a directory is in the current one. */
     T_CHECK(chdir(dir) == 0);
-    put_file("local.tmp", "here");
-    T_OK(dt_file_commit("local.tmp", "local"));
+    T_OK(commit("local.tmp", "local", "here"));
     T_CHECK(holds("local", "here"));
 }
 
@@ -95,6 +102,25 @@ static void test_link(void) {
     T_CHECK(holds(in_dir("f"), "new"));
     T_FAILS(dt_link_replace("f", in_dir("a")), DT_EIO, strerror(EISDIR));
     T_FAILS(dt_link_replace("f", in_dir("nowhere/l")), DT_EIO, "nowhere/l");
+}
+
+/* Several runs begin at the same moment: each sets runs/latest, and none may fail. */
+static void test_link_race(void) {
+    enum { PROCESSES = 4, TURNS = 300 };
+    int n_failed = 0;
+    for (int p = 0; p < PROCESSES; p++) {
+        if (fork() != 0)
+            continue;
+        for (int i = 0; i < TURNS; i++)
+            if (dt_link_replace("f", in_dir("shared")) != DT_OK)
+                _exit(1);
+        _exit(0);
+    }
+    for (int p = 0, status; p < PROCESSES; p++)
+        n_failed += wait(&status) < 0 || status != 0;
+    T_CHECK(n_failed == 0);
+    T_CHECK(holds(in_dir("shared"), "new"));
+    T_CHECK(!dt_path_exists(in_dir("shared.tmp")));
 }
 
 /* FIPS 180-4 examples, and the same in pieces. */
@@ -141,6 +167,7 @@ int main(void) {
     test_mkdirs();
     test_commit();
     test_link();
+    test_link_race();
     test_sha256();
     test_error();
     char command[128];
