@@ -398,20 +398,27 @@ dt_status dt_checkpoint_path(char path[DT_PATH_MAX], const char *dir, int64_t st
     return dt_path_join(path, dir, name);
 }
 
+/* The checkpoint that has this step's name, if it is of this step. */
+static dt_status read_step(const char *dir, int64_t step, dt_checkpoint **out) {
+    char path[DT_PATH_MAX];
+    DT_TRY(dt_checkpoint_path(path, dir, step));
+    DT_TRY(dt_checkpoint_read(path, out));
+    if ((*out)->step == step)
+        return DT_OK;
+    dt_status status = dt_fail(DT_EIO, "%s: another one under this name: it is of step %" PRId64,
+                               path, (*out)->step);
+    dt_checkpoint_free(out);
+    return status;
+}
+
 dt_status dt_checkpoint_newest(const char *dir, dt_checkpoint **out) {
     int64_t *steps;
     size_t n;
-    char path[DT_PATH_MAX];
     *out = NULL;
     DT_TRY(list_steps(dir, "", &steps, &n));
-    dt_status status = DT_OK;
-    for (size_t i = 0; i < n && !*out; i++) {
-        status = dt_checkpoint_path(path, dir, steps[i]);
-        if (status == DT_OK)
-            status = dt_checkpoint_read(path, out);
-        if (status != DT_OK)
+    for (size_t i = 0; i < n && !*out; i++)
+        if (read_step(dir, steps[i], out) != DT_OK)
             dt_warn("%s", dt_error());
-    }
     free(steps);
     if (n > 0 && !*out)
         return dt_fail(DT_EIO, "%s: none of its %zu checkpoints can be read", dir, n);
@@ -456,15 +463,16 @@ static void remove_unless_linked(const char *dir, int64_t step, const char *suff
         dt_warn("cannot remove %s: %s", path, strerror(errno));
 }
 
-void dt_checkpoint_prune(const char *dir, int keep) {
+void dt_checkpoint_prune(const char *dir, int64_t newest, int keep) {
     int64_t *steps;
     size_t n;
     if (list_steps(dir, "", &steps, &n) != DT_OK) {
         dt_warn("%s", dt_error());
         return;
     }
-    for (size_t i = keep > 0 ? (size_t)keep : 0; i < n; i++)
-        remove_unless_linked(dir, steps[i], "");
+    for (size_t i = 0; i < n; i++)
+        if (steps[i] <= newest && keep-- <= 0)
+            remove_unless_linked(dir, steps[i], "");
     free(steps);
     if (list_steps(dir, ".tmp", &steps, &n) != DT_OK)
         return;

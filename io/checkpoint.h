@@ -63,14 +63,16 @@ void dt_checkpoint_free(dt_checkpoint **checkpoint);
 
 /* path = dir/checkpoint-<step>.h5. */
 DT_NODISCARD dt_status dt_checkpoint_path(char path[DT_PATH_MAX], const char *dir, int64_t step);
-/* The newest whole checkpoint of dir (by step; damaged ones are warned about and passed over); *out
- * = NULL and DT_OK if there is none at all; DT_EIO if there are only damaged ones. */
+/* The newest whole checkpoint of dir (by step; damaged ones, and ones whose name tells of another
+ * step than they hold, are warned about and passed over); *out = NULL and DT_OK if there is none at
+ * all; DT_EIO if there are only damaged ones. */
 DT_NODISCARD dt_status dt_checkpoint_newest(const char *dir, dt_checkpoint **out);
 /* file_or_dir: a file, or a run directory (then best.h5, or latest.h5 if last). */
 DT_NODISCARD dt_status dt_checkpoint_resolve(const char *file_or_dir, bool last,
                                              char path[DT_PATH_MAX]);
-/* Remove all but the newest keep checkpoints of dir, never what latest.h5 or best.h5 link to, and
- * left-over *.tmp files of its own naming. */
-void dt_checkpoint_prune(const char *dir, int keep);
+/* Of the checkpoints of dir up to step newest remove all but the last keep, never what latest.h5 or
+ * best.h5 link to; and left-over *.tmp files of checkpoints. Later ones, which were there and could
+ * not be read when the run was resumed, neither count nor go. */
+void dt_checkpoint_prune(const char *dir, int64_t newest, int keep);
 
 #endif

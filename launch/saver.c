@@ -1,11 +1,13 @@
 /* launch/saver.c - the thread that writes HDF5 files. See saver.h. */
 #include "launch/saver.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "io/log.h"
 
@@ -50,7 +52,7 @@ static dt_status write_checkpoint(dt_saver *w) {
     pthread_mutex_unlock(&w->lock);
     if (w->is_best)
         DT_TRY(link_to(w, name, "best.h5"));
-    dt_checkpoint_prune(w->dir, w->keep);
+    dt_checkpoint_prune(w->dir, w->checkpoint->step, w->keep);
     return DT_OK;
 }
 
@@ -118,6 +120,35 @@ dt_status dt_saver_open(const char *dir, int keep, dt_saver **out) {
     }
     *out = w;
     return DT_OK;
+}
+
+/* A crash between a checkpoint's rename and the links leaves them behind it. */
+static dt_status repair_link(const dt_saver *w, int64_t step, const char *name) {
+    char path[DT_PATH_MAX], link[DT_PATH_MAX], there[DT_PATH_MAX];
+    if (step < 0)
+        return DT_OK;
+    DT_TRY(dt_checkpoint_path(path, w->dir, step));
+    DT_TRY(dt_path_join(link, w->dir, name));
+    const char *target = strrchr(path, '/') + 1;
+    ssize_t n = readlink(link, there, sizeof there - 1);
+    there[n > 0 ? n : 0] = 0;
+    if (!dt_path_exists(path) || strcmp(there, target) == 0)
+        return DT_OK;
+    return dt_link_replace(target, link);
+}
+
+void dt_saver_tidy(dt_saver *w, int64_t step, int64_t best_step) {
+    static const char *const names[] = {"run.h5.tmp", "latest.h5.tmp", "best.h5.tmp"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[DT_PATH_MAX];
+        if (dt_path_join(path, w->dir, names[i]) == DT_OK && unlink(path) != 0 && errno != ENOENT)
+            dt_warn("cannot remove %s: %s", path, strerror(errno));
+    }
+    if (repair_link(w, step, "latest.h5") != DT_OK)
+        note_failure(w);
+    if (repair_link(w, best_step, "best.h5") != DT_OK)
+        note_failure(w);
+    dt_checkpoint_prune(w->dir, step, w->keep);
 }
 
 static void wait_idle(dt_saver *w) {

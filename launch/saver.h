@@ -15,6 +15,10 @@ typedef struct dt_saver dt_saver;
 /* dir is there already. keep: the newest checkpoints that stay. DT_EDEVICE: no memory or no thread.
  */
 DT_NODISCARD dt_status dt_saver_open(const char *dir, int keep, dt_saver **out);
+/* Put in order what a killed run may have left in dir: remove temporary files, and let latest.h5
+ * lead to the checkpoint of step, where the run goes on (-1: a new one), and best.h5 to that of
+ * best_step, if it is there. Before the first dt_saver_submit(). */
+void dt_saver_tidy(dt_saver *saver, int64_t step, int64_t best_step);
 
 /* Wait until nothing is being written. */
 void dt_saver_wait(dt_saver *saver);

@@ -324,6 +324,7 @@ static dt_status open_outputs(trainer *t) {
     if (s->rank != 0)
         return DT_OK;
     DT_TRY(dt_saver_open(t->dir, (int)s->options.keep, &t->saver));
+    dt_saver_tidy(t->saver, t->at.resumed_step, t->at.best_step);
     DT_TRY(dt_history_open(s, t->dir, &t->at, &t->history));
     t->ui = dt_ui_open(&s->options);
     return DT_OK;

@@ -520,6 +520,15 @@ static void test_newest(void) {
     T_OK(dt_checkpoint_newest(sub, &back));
     T_CHECK(back && back->step == 20);
     dt_checkpoint_free(&back);
+    char copy_of_20[DT_PATH_MAX], named_300[DT_PATH_MAX];
+    T_OK(dt_checkpoint_path(copy_of_20, sub, 20));
+    T_OK(dt_checkpoint_path(named_300, sub, 300));
+    T_CHECK(link(copy_of_20, named_300) == 0); /* step 300 it is not */
+    fprintf(stderr, "two more: ");
+    T_OK(dt_checkpoint_newest(sub, &back));
+    T_CHECK(back && back->step == 20);
+    dt_checkpoint_free(&back);
+    T_CHECK(unlink(named_300) == 0);
     fprintf(stderr, "three more: ");
     spoil(sub, "checkpoint-20.h5");
     spoil(sub, "checkpoint-9.h5");
@@ -552,16 +561,21 @@ static void test_links_and_prune(void) {
     write_bytes(path, "x", 1);
     T_OK(dt_path_join(path, sub, "notes.h5.tmp")); /* somebody else's */
     write_bytes(path, "x", 1);
-    dt_checkpoint_prune(sub, 2);
+    dt_checkpoint_prune(sub, INT64_MAX, 2);
     T_CHECK(has(sub, "checkpoint-6.h5") && has(sub, "checkpoint-5.h5"));
     T_CHECK(has(sub, "checkpoint-2.h5") && has(sub, "checkpoint-3.h5"));
     T_CHECK(has(sub, "notes.h5.tmp"));
     T_CHECK(count_files(sub) == 7); /* those, and the two links */
-    dt_checkpoint_prune(sub, 100);
+    dt_checkpoint_prune(sub, INT64_MAX, 100);
     T_CHECK(count_files(sub) == 7);
     T_CHECK(unlink(latest) == 0);
-    dt_checkpoint_prune(sub, 1);
+    dt_checkpoint_prune(sub, 5, 1); /* a run that goes on at step 5 did not get 6 read */
+    T_CHECK(has(sub, "checkpoint-6.h5") && has(sub, "checkpoint-5.h5") &&
+            has(sub, "checkpoint-2.h5") && count_files(sub) == 5);
+    dt_checkpoint_prune(sub, 6, 1);
     T_CHECK(has(sub, "checkpoint-6.h5") && has(sub, "checkpoint-2.h5") && count_files(sub) == 4);
+    dt_checkpoint_prune(sub, -1, 1); /* a new run: there are none of its own yet */
+    T_CHECK(count_files(sub) == 4);
 
     T_OK(dt_path_join(path, sub, "checkpoint-2.h5"));
     T_CHECK(unlink(path) == 0 && lstat(best, &st) == 0);

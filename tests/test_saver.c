@@ -138,6 +138,49 @@ static void test_failures(void) {
     dt_run_free(&run);
 }
 
+static void make(const char *target, const char *name) {
+    T_CHECK(target ? symlink(target, in_dir(name)) == 0
+                   : mknod(in_dir(name), S_IFREG | 0666, 0) == 0);
+}
+
+static int links_to(const char *name, const char *target) {
+    char there[64] = "";
+    return readlink(in_dir(name), there, sizeof there - 1) > 0 && strcmp(there, target) == 0;
+}
+
+/* What a run that was killed at the worst moments leaves. */
+static void test_tidy(void) {
+    dt_saver *saver = NULL;
+    T_OK(dt_saver_open(dir, 2, &saver));
+    for (int64_t step = 40; step <= 43; step++) {
+        dt_checkpoint *c = make_checkpoint(step, SMALL);
+        dt_saver_submit(saver, &c, step == 41, NULL);
+    }
+    dt_saver_close(&saver); /* 41 is the best, 42 and 43 the newest */
+    T_CHECK(unlink(in_dir("latest.h5")) == 0 && unlink(in_dir("best.h5")) == 0);
+    make("checkpoint-41.h5", "latest.h5");
+    make("checkpoint-41.h5", "best.h5");
+    make("checkpoint-43.h5", "best.h5.tmp");
+    make("checkpoint-43.h5", "latest.h5.tmp");
+    make(NULL, "run.h5.tmp");
+    make(NULL, "checkpoint-44.h5.tmp");
+    make(NULL, "checkpoint-99.h5"); /* could not be read: stays */
+    T_OK(dt_saver_open(dir, 1, &saver));
+    dt_saver_tidy(saver, 43, 42);
+    T_CHECK(links_to("latest.h5", "checkpoint-43.h5") && links_to("best.h5", "checkpoint-42.h5"));
+    T_CHECK(!is_there("checkpoint-41.h5") && is_there("checkpoint-99.h5"));
+    T_CHECK(!is_there("run.h5.tmp") && !is_there("checkpoint-44.h5.tmp"));
+    struct stat st;
+    T_CHECK(lstat(in_dir("best.h5.tmp"), &st) != 0 && lstat(in_dir("latest.h5.tmp"), &st) != 0);
+    dt_saver_tidy(saver, 43, 7); /* the best is gone: better the one that is there */
+    T_CHECK(links_to("best.h5", "checkpoint-42.h5"));
+    dt_saver_tidy(saver, -1, -1);
+    T_CHECK(links_to("latest.h5", "checkpoint-43.h5") && is_there("checkpoint-43.h5"));
+    T_CHECK(dt_saver_result(saver).failures == 0);
+    dt_saver_close(&saver);
+    T_CHECK(unlink(in_dir("checkpoint-99.h5")) == 0);
+}
+
 /* What was handed over is written even if the trainer leaves at once. */
 static void test_close_waits(void) {
     dt_saver *saver = NULL;
@@ -161,9 +204,10 @@ int main(void) {
     test_newer_waits();
     test_failures();
     test_close_waits();
-    dt_checkpoint_prune(dir, 1);
-    static const char *const left[] = {"latest.h5", "best.h5", "checkpoint-20.h5",
-                                       "checkpoint-30.h5", "run.h5"};
+    test_tidy();
+    dt_checkpoint_prune(dir, INT64_MAX, 1);
+    static const char *const left[] = {"latest.h5", "best.h5", "checkpoint-42.h5",
+                                       "checkpoint-43.h5", "run.h5"};
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
         T_CHECK(unlink(in_dir(left[i])) == 0);
     T_CHECK(rmdir(dir) == 0); /* nothing else was left in it */
