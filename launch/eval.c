@@ -188,11 +188,6 @@ static dt_status print_answer(const dt_setup *s, const subject *what, const dt_e
     return fflush(stdout) == 0 ? DT_OK : dt_fail(DT_EIO, "stdout cannot be written to");
 }
 
-static bool wants_stop(void *ctx) {
-    (void)ctx;
-    return dt_signals_pending() != 0;
-}
-
 dt_status dt_evaluate(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
     subject *what = calloc(1, sizeof *what);
     int64_t *confusion = NULL;
@@ -207,10 +202,10 @@ dt_status dt_evaluate(const dt_options *options, const dt_backend *backend, dt_c
     if (!confusion)
         status = dt_fail(DT_EDEVICE, "no memory for %zu x %zu counts", classes, classes);
     DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
-    DT_TRY_GOTO(status,
-                dt_evaluate_set(&s, DT_TEST, NULL, (int64_t)s.data->test.n, wants_stop, NULL,
-                                confusion, &result),
-                done);
+    DT_TRY_GOTO(
+        status,
+        dt_evaluate_set(&s, DT_TEST, NULL, (int64_t)s.data->test.n, NULL, NULL, confusion, &result),
+        done);
     if (s.rank == 0)
         status = print_answer(&s, what, &result, confusion);
     status = dt_comm_agree(comm, status);

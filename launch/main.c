@@ -96,13 +96,15 @@ static void report(dt_comm *comm, dt_status status) {
 int main(int argc, char **argv) {
     static dt_options options;
     dt_comm *comm = NULL;
-    dt_signals_install();
     bool first = launcher_rank() == 0;
     dt_status status = dt_options_parse(argc, argv, &options);
     if (status == DT_OK && options.action != DT_ACTION_RUN)
         status = first ? print_text(&options) : DT_OK;
-    else if (status == DT_OK)
+    else if (status == DT_OK) {
+        if (options.command == DT_CMD_TRAIN) /* nothing else has something to save */
+            dt_signals_install();
         status = dt_comm_create(&argc, &argv, &comm);
+    }
     if (!comm) {
         if (status != DT_OK &&
             (first || status != DT_EUSAGE)) /* wrong use is the same everywhere */

@@ -2,7 +2,8 @@
  *
  * SIGTERM (a batch system's end of time, mpirun's Ctrl-C), SIGINT and SIGUSR1 ask for an early stop
  * with everything saved. A handler runs once: the second signal of a kind has its usual effect, so
- * that a person can always get out. Installed before MPI starts, since a signal may come early. */
+ * that a person can always get out. Installed before MPI starts, since a signal may come early; for
+ * `train` alone, since nothing else has anything to save. */
 #include "launch/trainer.h"
 
 #include <signal.h>
@@ -24,4 +25,8 @@ void dt_signals_install(void) {
 
 int dt_signals_pending(void) {
     return pending;
+}
+
+const char *dt_signal_name(int number) {
+    return number == SIGTERM ? "SIGTERM" : number == SIGINT ? "SIGINT" : "SIGUSR1";
 }

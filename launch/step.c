@@ -27,6 +27,7 @@ struct dt_stepper {
     int64_t *samples; /* [k][m], of the owned micro-batches */
     int *micros;      /* [k] */
     dt_status late;   /* an update failed on this rank alone: told in the next step */
+    char late_error[DT_ERROR_MAX];
 
     bool overlap;
     int n_ranges;
@@ -105,6 +106,12 @@ static dt_status reduce(dt_stepper *p, int64_t control[N_CONTROL]) {
     return dt_comm_wait(comm);
 }
 
+dt_status dt_stepper_late(const dt_stepper *p) {
+    if (p->late != DT_OK)
+        dt_error_set(p->late_error);
+    return p->late;
+}
+
 /* -- A step ---------------------------------------------------------------------------------- */
 
 static void fill_work(dt_stepper *p, int64_t epoch, int64_t step) {
@@ -125,8 +132,7 @@ static void fill_work(dt_stepper *p, int64_t epoch, int64_t step) {
 }
 
 static dt_status compute(dt_stepper *p) {
-    if (p->late != DT_OK)
-        return p->late;
+    DT_TRY(dt_stepper_late(p));
     const dt_setup *s = p->setup;
     return s->backend->gradient(s->device, &p->work, p->overlap ? range_is_final : NULL, p);
 }
@@ -168,6 +174,8 @@ dt_status dt_stepper_run(dt_stepper *p, int64_t epoch, int64_t step, const dt_up
     if (status == DT_EDIVERGED) /* judged by the sums, so by all ranks alike */
         return status;
     p->late = status;
+    if (status != DT_OK)
+        dt_error_copy(p->late_error);
     return s->size == 1 ? status : DT_OK;
 }
 
@@ -199,7 +207,7 @@ dt_status dt_stepper_phases(dt_stepper *p, double checkpoint_seconds, dt_phases 
     if (n > N_SAMPLED)
         n = N_SAMPLED;
     float *came = malloc((n * (size_t)s->size + 1) * sizeof *came);
-    dt_status status = p->late;
+    dt_status status = dt_stepper_late(p);
     if (status == DT_OK && !came)
         status = dt_fail(DT_EDEVICE, "no memory for the arrivals of %d ranks", s->size);
     DT_TRY_GOTO(status, dt_comm_agree(s->comm, status), done);

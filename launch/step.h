@@ -32,6 +32,9 @@ void dt_stepper_begin(dt_stepper *stepper);
  * with its sentence. */
 DT_NODISCARD dt_status dt_stepper_run(dt_stepper *stepper, int64_t epoch, int64_t step,
                                       const dt_update *update, bool vote_stop, dt_step_result *out);
+/* DT_OK, or why this rank's last update failed: its parameters are then not those of the step, and
+ * the next step ends the run on all ranks. */
+DT_NODISCARD dt_status dt_stepper_late(const dt_stepper *stepper);
 /* all[size]: the phases of each rank since dt_stepper_begin(). Collective. */
 DT_NODISCARD dt_status dt_stepper_phases(dt_stepper *stepper, double checkpoint_seconds,
                                          dt_phases *all);

@@ -65,17 +65,24 @@ static bool wants_stop(void *ctx) {
 
 static void stop_reason(const trainer *t, char *text, size_t nbytes) {
     if (dt_signals_pending())
-        snprintf(text, nbytes, "signal %d", dt_signals_pending());
+        snprintf(text, nbytes, "%s", dt_signal_name(dt_signals_pending()));
     else
-        snprintf(text, nbytes, "%s", is_out_of_time(t) ? "time limit" : "signal to another rank");
+        snprintf(text, nbytes, "%s", is_out_of_time(t) ? "time limit" : "a signal to another rank");
 }
 
-/* The ranks agree on this one: the same sentence everywhere. */
+/* The ranks agree on this one: the same sentence everywhere. Collective: rank 0 knows what is on
+ * the disk. */
 static dt_status diverged(const trainer *t, const char *what) {
     char kept[160] = "there is no checkpoint yet";
-    if (t->saved_step >= 0)
+    int64_t saved = t->at.resumed_step;
+    if (t->saver) {
+        dt_saver_report report = dt_saver_result(t->saver);
+        saved = report.saved_step >= 0 ? report.saved_step : saved;
+    }
+    DT_TRY(dt_comm_bcast(t->setup.comm, &saved, sizeof saved, 0));
+    if (saved >= 0)
         snprintf(kept, sizeof kept, "the last good checkpoint, of step %lld, is kept in %.80s",
-                 (long long)t->saved_step, t->dir);
+                 (long long)saved, t->dir);
     return dt_fail(
         DT_EDIVERGED, "diverged at step %lld (epoch %lld): %s; %s; try a smaller --lr than %g",
         (long long)t->at.step + 1, (long long)t->at.epoch + 1, what, kept, t->setup.options.lr);
@@ -87,9 +94,9 @@ static dt_status diverged(const trainer *t, const char *what) {
  * tell of the same step. */
 static dt_status save(trainer *t, bool is_best) {
     double begin = dt_now();
-    dt_status status = DT_OK;
+    dt_status status = dt_stepper_late(t->stepper);
     dt_checkpoint *checkpoint = NULL;
-    if (t->setup.rank == 0)
+    if (status == DT_OK && t->setup.rank == 0)
         status = dt_snapshot(&t->setup, &t->at, &checkpoint);
     if (checkpoint) {
         dt_saver_wait(t->saver);
@@ -177,10 +184,8 @@ static dt_status train_step(trainer *t, dt_step_result *result) {
     dt_status status =
         dt_stepper_run(t->stepper, t->at.epoch, step, &update, wants_stop(t), result);
     if (status == DT_EDIVERGED) {
-        char what[128];
-        snprintf(what, sizeof what,
-                 "%lld values of loss and gradient were infinite, NaN or too large",
-                 (long long)result->sums[DT_SUM_BAD]);
+        char what[DT_ERROR_MAX];
+        dt_error_copy(what);
         return diverged(t, what);
     }
     DT_TRY(status);

@@ -19,6 +19,7 @@ DT_NODISCARD dt_status dt_evaluate(const dt_options *options, const dt_backend *
 /* SIGTERM, SIGINT and SIGUSR1 ask for an early stop; install before MPI starts. The second one of
  * the same kind kills. */
 void dt_signals_install(void);
-int dt_signals_pending(void); /* number of the signal that came, or 0 */
+int dt_signals_pending(void);           /* number of the signal that came, or 0 */
+const char *dt_signal_name(int number); /* of one of the three */
 
 #endif

@@ -53,7 +53,7 @@ typedef struct {
 
 typedef struct {
     dt_status status;   /* DT_OK, DT_ESTOPPED, ... */
-    const char *reason; /* for DT_ESTOPPED: "signal 10", "time limit" */
+    const char *reason; /* for DT_ESTOPPED: "SIGUSR1", "time limit" */
     double test_accuracy, best_value, seconds;
     const char *best_kind; /* "test" or "validation" */
     int64_t best_epoch;

@@ -4,7 +4,6 @@
 # never ended. What cannot be written does not stop a run. Shown on data made here.
 set -euo pipefail
 
-export NO_COLOR=1 # mpirun gives its ranks a terminal
 n_passed=0 n_failed=0
 check() { # check WHAT COMMAND...
     local what=$1
@@ -31,9 +30,9 @@ train() { # train RANKS ARGUMENTS...: exit code in rc, output in said
 }
 digest() { sed -n 's/.*params_sha256[": ]*\([0-9a-f]\{64\}\).*/\1/p' said | tail -n 1; }
 wait_for() { # wait_for PATH: up to 20 s
-    for _ in $(seq 400); do
+    for _ in $(seq 2000); do
         [ ! -e "$1" ] || return 0
-        sleep 0.05
+        sleep 0.01
     done
     return 1
 }
@@ -63,7 +62,7 @@ check "run.h5 tells of epoch 0 at least" [ -s kill/run.h5 ]
 train 3 --resume --out kill
 check "killed with 2 ranks, goes on with 3" [ "$rc" -eq 0 ]
 check "the bits of the whole run" [ "$(digest)" = "$want" ]
-check "it says where it goes on" said 'step (20|30|40)'
+check "it says where it goes on" said 'resumed at step (20|30|40)'
 train 2 --resume --out kill
 check "a finished run is finished" [ "$rc" -eq 0 ]
 check "and the same" [ "$(digest)" = "$want" ]
@@ -150,6 +149,11 @@ SH
     check "the reason is given" said 'No space left'
     check "training goes on to the end" said 'epoch +2/2'
     check "no half file stays" [ -z "$(grep -E 'tmp|checkpoint' listed)" ]
+    rc=0
+    "${unshare_as_root[@]}" bash on_tmpfs.sh 1m no "$MPIRUN" -np 2 "$DTRAIN" "${common[@]}" --checkpoint-every 1 --lr 1e9 \
+        --out small/run >said 2>&1 || rc=$?
+    check "a loss that explodes on a full disk: exit code 7" [ "$rc" -eq 7 ]
+    check "no checkpoint is promised that was not written" said 'there is no checkpoint yet'
     rc=0
     "${unshare_as_root[@]}" bash on_tmpfs.sh 100m yes "$DTRAIN" "${common[@]}" --checkpoint-every 5 --progress lines \
         --out small/run >said 2>&1 || rc=$?

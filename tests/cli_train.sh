@@ -4,7 +4,6 @@
 # exit code, and nothing lost. And what they leave behind when all is well. On data made here.
 set -euo pipefail
 
-export NO_COLOR=1 # mpirun gives its ranks a terminal
 n_passed=0 n_failed=0
 check() { # check WHAT COMMAND...
     local what=$1

@@ -55,6 +55,10 @@ int dt_signals_pending(void) {
     return pending;
 }
 
+const char *dt_signal_name(int number) {
+    return number == 10 ? "SIGUSR1" : "?";
+}
+
 static void plant_nothing(void) {
     memset(&plant, 0, sizeof plant);
     plant.rank = -1;
@@ -379,10 +383,15 @@ static void test_one_fails(void) {
     T_FAILS(dt_train(&options, &backend, comm), DT_EDEVICE, "planted: no gradient");
     T_CHECK(rank == plant.rank || strstr(dt_error(), "rank "));
     plant_nothing();
-    options = make_options("fails_late", NULL);
-    plant.rank = 0;
-    plant.fail_update = 5; /* the last of an epoch: noticed at its end */
-    T_FAILS(dt_train(&options, &backend, comm), DT_EDEVICE, "planted: no update");
+    for (int64_t step = 3; step <= 5; step += 2) { /* amid an epoch; the last of one */
+        options = make_options(step == 3 ? "late3" : "late5", "--checkpoint-every", "1", NULL);
+        plant.rank = 0;
+        plant.fail_update = step;
+        plant.n_update = 0;
+        T_FAILS(dt_train(&options, &backend, comm), DT_EDEVICE, "planted: no update");
+        /* never a state under the number of a later one */
+        T_CHECK(read_latest(step == 3 ? "late3" : "late5").step == step - 1);
+    }
     plant_nothing();
 }
 
