@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# timeout: 180
+# SIGTERM, SIGINT and SIGUSR1, amid training and amid an evaluation, to a process alone, to one rank of several, and to the
+# launcher: everything is saved, the exit code says so, and the run goes on to the bits of a run that was never stopped.
+# Commands that have nothing to save end at once.
+set -euo pipefail
+
+n_passed=0 n_failed=0
+check() { # check WHAT COMMAND...
+    local what=$1
+    shift
+    if "$@"; then
+        n_passed=$((n_passed + 1))
+    else
+        n_failed=$((n_failed + 1))
+        echo "FAILED: $what" >&2
+        tail -n 20 said 2>/dev/null | sed 's/^/    | /' >&2 || true
+    fi
+}
+said() { grep -qE -- "$1" said; }
+digest() { sed -n 's/.*params_sha256[": ]*\([0-9a-f]\{64\}\).*/\1/p' said | tail -n 1; }
+wait_for() { # wait_for COMMAND...: up to 20 s
+    for _ in $(seq 2000); do
+        if "$@"; then return 0; fi
+        sleep 0.01
+    done
+    return 1
+}
+# start COMMAND...: in the background, its id in job. A shell has its background jobs ignore SIGINT, so Python starts them.
+start() {
+    python3 -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])' "$@" >said 2>&1 &
+    job=$!
+}
+finished() { # the job's exit code in rc
+    rc=0
+    wait "$job" || rc=$?
+}
+rank_of() { pgrep -P "$1" -n -x dtrain; } # LAUNCHER: the process of its youngest rank
+
+# An epoch is 50 short steps between two long evaluations.
+python3 "$SRC/tests/make_data.py" data --train 1600 --test 40000
+common=(--data data --model "conv 8 5; relu; pool 2; fc 10" --batch 32 --micro-batch 16 --epochs 2 --seed 3 --threads 1
+    --progress none)
+start "$DTRAIN" "${common[@]}" --out whole
+finished
+check "a run that nobody stops" [ "$rc" -eq 0 ]
+want=$(digest)
+
+amid_evaluation() { [ -s "$1/log.jsonl" ]; }       # of the untrained network: the log begins before it
+amid_training() { [ -e "$1/checkpoint-10.h5" ]; } # of epoch 1
+# stopped DIR NAME WHEN: what every stopped run leaves
+stopped() {
+    check "$1: exit code $rc is 75" [ "$rc" -eq 75 ]
+    check "$1: says by what" said "stopped by ($2|a signal to another rank)"
+    check "$1: and how to go on" said "--resume --out $1"
+    case $3 in
+    amid_evaluation) check "$1: was amid the first evaluation" [ "$(readlink "$1/latest.h5")" = checkpoint-0.h5 ] ;;
+    *) check "$1: was amid training" [ "$(readlink "$1/latest.h5")" != checkpoint-0.h5 ] ;;
+    esac
+    check "$1: nothing temporary stays" [ -z "$(find "$1" -name '*.tmp*')" ]
+}
+goes_on() { # goes_on DIR RANKS
+    if [ "$2" -eq 1 ]; then start "$DTRAIN" "${common[@]}" --resume --out "$1"; else
+        start "$MPIRUN" -np "$2" "$DTRAIN" "${common[@]}" --resume --out "$1"
+    fi
+    finished
+    check "$1: goes on with $2 ranks" [ "$rc" -eq 0 ]
+    check "$1: to the same bits" [ "$(digest)" = "$want" ]
+}
+
+for when in amid_evaluation amid_training; do
+    for name in TERM INT USR1; do
+        dir=alone-$when-$name
+        start "$DTRAIN" "${common[@]}" --checkpoint-every 10 --out "$dir"
+        wait_for $when "$dir"
+        kill -"$name" "$job"
+        finished
+        stopped "$dir" "SIG$name" $when
+        dir=rank-$when-$name
+        start "$MPIRUN" -np 2 "$DTRAIN" "${common[@]}" --checkpoint-every 10 --out "$dir"
+        wait_for $when "$dir"
+        kill -"$name" "$(rank_of "$job")"
+        finished
+        stopped "$dir" "SIG$name" $when
+    done
+    goes_on "alone-$when-INT" 2
+    goes_on "rank-$when-TERM" 1
+done
+
+# To the launcher: mpirun passes SIGUSR1 on; of SIGTERM and SIGINT it makes SIGTERM and its own exit code, 1.
+for name in USR1 TERM; do
+    dir=launcher-$name
+    start "$MPIRUN" -np 2 "$DTRAIN" "${common[@]}" --checkpoint-every 10 --out "$dir"
+    wait_for amid_training "$dir"
+    kill -"$name" "$job"
+    finished
+    if [ "$name" = USR1 ]; then stopped "$dir" SIGUSR1 amid_training; else
+        check "$dir: not 0" [ "$rc" -ne 0 ]
+    fi
+    goes_on "$dir" 2
+done
+
+# The time limit is one more way.
+start "$MPIRUN" -np 2 "$DTRAIN" "${common[@]}" --out limit --time-limit 0.05s
+finished
+check "limit: exit code 75" [ "$rc" -eq 75 ]
+check "limit: says so" said "stopped by time limit"
+goes_on limit 2
+
+# A second signal of the same kind is not a wish any more: here the first would be heard after a second or more.
+start "$DTRAIN" train --data data --model cnn --batch 1600 --micro-batch 1600 --threads 1 --out twice
+wait_for amid_evaluation twice
+kill -TERM "$job"
+sleep 0.1
+kill -TERM "$job"
+finished
+check "a second signal ends at once ($rc)" [ "$rc" -eq 143 ]
+
+# Nothing to save: the usual effect of a signal, at once.
+start "$DTRAIN" bench --threads 1
+wait_for grep -q 'dtrain bench' said
+kill -INT "$job"
+finished
+check "bench ends by SIGINT ($rc)" [ "$rc" -eq 130 ]
+start "$DTRAIN" eval whole --data data --threads 1
+wait_for grep -qs dtrain "/proc/$job/comm"
+kill -TERM "$job"
+finished
+check "eval ends by SIGTERM ($rc)" [ "$rc" -eq 143 ]
+
+echo "$n_passed passed, $n_failed failed"
+[ "$n_failed" -eq 0 ]
