@@ -128,6 +128,16 @@ dt_status dt_setup_network(dt_setup *s, const char *spec) {
     return dt_comm_agree(s->comm, status);
 }
 
+/* all: [size] fingerprints. */
+static void find_kin(dt_setup *s, const char *all) {
+    for (int r = 0; r < s->size; r++) {
+        int q = 0;
+        while (strcmp(all + (size_t)q * DT_FINGERPRINT_MAX, all + (size_t)r * DT_FINGERPRINT_MAX))
+            q++;
+        s->kin[r] = q;
+    }
+}
+
 /* The bits are promised for one fingerprint. Another one on some host is legal, but must not go
  * unsaid. */
 static dt_status compare_fingerprints(dt_setup *s) {
@@ -136,17 +146,20 @@ static dt_status compare_fingerprints(dt_setup *s) {
     snprintf(mine, sizeof mine, "%s; %s; libc %s; dtrain %s", s->places[s->rank].device, library,
              gnu_get_libc_version(), DTRAIN_VERSION);
     char *all = calloc((size_t)s->size, DT_FINGERPRINT_MAX);
-    dt_status status = all ? DT_OK : dt_fail(DT_EDEVICE, "no memory for %d names", s->size);
+    s->kin = calloc((size_t)s->size, sizeof *s->kin);
+    dt_status status =
+        all && s->kin ? DT_OK : dt_fail(DT_EDEVICE, "no memory for %d names", s->size);
     DT_TRY_GOTO(status, dt_comm_agree(s->comm, status), done);
     DT_TRY_GOTO(status, dt_comm_allgather(s->comm, mine, DT_FINGERPRINT_MAX, all), done);
     memcpy(s->fingerprint, all, DT_FINGERPRINT_MAX);
+    find_kin(s, all);
     for (int r = 1; r < s->size && s->rank == 0; r++) {
-        const char *theirs = all + (size_t)r * DT_FINGERPRINT_MAX;
-        if (strcmp(theirs, all) == 0)
+        if (s->kin[r] == 0)
             continue;
         dt_warn("rank %d (%s) computes with \"%s\", rank 0 (%s) with \"%s\": the bits of this run "
                 "depend on which ranks compute what",
-                r, dt_comm_host(s->comm, r), theirs, dt_comm_host(s->comm, 0), all);
+                r, dt_comm_host(s->comm, r), all + (size_t)r * DT_FINGERPRINT_MAX,
+                dt_comm_host(s->comm, 0), all);
         break;
     }
 done:
@@ -207,6 +220,8 @@ void dt_setup_close(dt_setup *s) {
     free(s->chosen);
     free(s->workers);
     free(s->places);
+    free(s->kin);
+    s->kin = NULL;
     s->chosen = NULL;
     s->workers = NULL;
     s->places = NULL;

@@ -32,6 +32,7 @@ typedef struct {
     int *workers;                         /* [size] */
     dt_place *places;                     /* [size] */
     char fingerprint[DT_FINGERPRINT_MAX]; /* of rank 0 */
+    int *kin;                             /* [size] the lowest rank with the same fingerprint */
 } dt_setup;
 
 /* Find out who computes with what; nothing else is open yet. dt_setup_close() after a failure too.

@@ -41,6 +41,7 @@ static struct {
     int64_t fail_update;
     int64_t evaluate; /* at this evaluate() a stop is asked for */
     bool wrong_bits;  /* fingerprint() is wrong */
+    bool other_cpu;   /* describe() tells of one */
     int64_t n_gradient, n_update, n_evaluate;
     int64_t fail[N_FUNCTIONS]; /* at this call of the function, from 1 */
     int64_t n[N_FUNCTIONS];
@@ -139,6 +140,12 @@ static dt_status fingerprint(dt_device *device, int worker, const int64_t *sampl
     if (plant.wrong_bits && rank == plant.rank && epoch > 0)
         hex[0] = hex[0] == '0' ? '1' : '0';
     return DT_OK;
+}
+
+static void describe(char *text, size_t nbytes) {
+    dt_backend_ref.describe(text, nbytes);
+    if (plant.other_cpu && rank == plant.rank)
+        snprintf(text, nbytes, "another CPU");
 }
 
 static dt_backend backend;
@@ -374,6 +381,16 @@ static void test_wrong_machine(bool computes, int bad) {
     plant_nothing();
 }
 
+/* A rank with another CPU may compute other bits: warned of at the start, and no fault. */
+static void test_mixed_machines(void) {
+    dt_options options = make_options("mixed", NULL);
+    plant_nothing();
+    plant.rank = size - 1;
+    plant.wrong_bits = plant.other_cpu = true;
+    T_OK(dt_train(&options, &backend, comm));
+    plant_nothing();
+}
+
 static void test_one_fails(void) {
     dt_options options = make_options("fails", NULL);
     plant_nothing();
@@ -485,6 +502,7 @@ int main(int argc, char **argv) {
     backend.update = update;
     backend.evaluate = evaluate;
     backend.fingerprint = fingerprint;
+    backend.describe = describe;
     plant_nothing();
     make_dir();
 
@@ -499,6 +517,7 @@ int main(int argc, char **argv) {
         test_wrong_machine(true, bad);
         test_wrong_machine(false, bad);
     }
+    test_mixed_machines();
     test_one_fails();
     test_one_fails_anywhere();
     test_divergence();
