@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "launch/evaluate.h"
+#include "launch/option_table.h"
 #include "launch/resume.h"
 #include "launch/trainer.h"
 
@@ -26,9 +27,12 @@ typedef struct {
 /* -- The checkpoint -------------------------------------------------------------------------- */
 
 static void visit_config(void *ctx, const char *key, const char *value) {
-    int64_t *micro_batch = ctx;
-    if (strcmp(key, "micro_batch") == 0 && value)
-        *micro_batch = strtoll(value, NULL, 10);
+    int64_t *micro_batch = ctx, n;
+    if (strcmp(key, "micro_batch") != 0 || !value)
+        return;
+    n = strtoll(value, NULL, 10);
+    if (n >= 1 && (double)n <= dt_option_find("micro-batch", strlen("micro-batch"))->max)
+        *micro_batch = n;
 }
 
 /* Rank 0's part. */

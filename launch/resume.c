@@ -173,11 +173,25 @@ static dt_status same_data(const dt_checkpoint *c, const dt_setup *s, const char
     return DT_OK;
 }
 
+/* An epoch is over after steps updates, or is still to be evaluated. */
+static dt_status check_position(const dt_checkpoint *c, const dt_setup *s, const char *path) {
+    int64_t steps = dt_plan_steps(&s->plan), epochs = s->options.epochs;
+    if (c->epoch <= epochs && c->step >= c->epoch * steps && c->step <= (c->epoch + 1) * steps &&
+        c->step <= epochs * steps)
+        return DT_OK;
+    return dt_fail(DT_EIO,
+                   "%s: step %lld after %lld epochs is no place in a run of %lld epochs of %lld "
+                   "steps",
+                   path, (long long)c->step, (long long)c->epoch, (long long)epochs,
+                   (long long)steps);
+}
+
 static dt_status accept(const dt_checkpoint *c, const dt_setup *s, const char *path) {
     DT_TRY(dt_options_compare(c->config, &s->options));
     DT_TRY(dt_checkpoint_fits(c, s->net, path));
     DT_TRY(same_slots(c, s, path));
     DT_TRY(same_data(c, s, path));
+    DT_TRY(check_position(c, s, path));
     if (strcmp(c->fingerprint, s->fingerprint) != 0)
         dt_warn("%s was computed with \"%s\", this run goes on with \"%s\": bits may differ from "
                 "here",

@@ -381,6 +381,28 @@ static void test_wrong_machine(bool computes, int bad) {
     plant_nothing();
 }
 
+/* A checkpoint that is whole, of this network and of these data, and lies in no epoch. */
+static void test_impossible_position(void) {
+    static const int64_t places[][2] = {{0, 6}, {1, 4}, {2, 11}, {3, 15}}; /* epoch, step */
+    for (size_t i = 0; rank == 0 && i < 4; i++) {
+        char out[32], run[DT_PATH_MAX + 64], path[DT_PATH_MAX];
+        dt_checkpoint *c = NULL;
+        snprintf(run, sizeof run, "%s/truth", dir);
+        T_OK(dt_checkpoint_resolve(run, true, path));
+        T_OK(dt_checkpoint_read(path, &c));
+        c->epoch = places[i][0];
+        c->step = places[i][1];
+        snprintf(out, sizeof out, "nowhere%zu", i);
+        snprintf(run, sizeof run, "%s/%s", dir, out);
+        T_OK(dt_mkdirs(run));
+        T_OK(dt_checkpoint_path(path, run, c->step));
+        T_OK(dt_checkpoint_write(path, c));
+        dt_checkpoint_free(&c);
+        dt_options options = make_options(out, "--resume", NULL);
+        T_FAILS(dt_train(&options, &backend, alone), DT_EIO, "no place");
+    }
+}
+
 /* A rank with another CPU may compute other bits: warned of at the start, and no fault. */
 static void test_mixed_machines(void) {
     dt_options options = make_options("mixed", NULL);
@@ -517,6 +539,7 @@ int main(int argc, char **argv) {
         test_wrong_machine(true, bad);
         test_wrong_machine(false, bad);
     }
+    test_impossible_position();
     test_mixed_machines();
     test_one_fails();
     test_one_fails_anywhere();
