@@ -149,51 +149,20 @@ static dt_status add_epoch(dt_history *h, const dt_epoch_line *line, const int64
     return dt_run_add_confusion(h->run, confusion);
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* v[n] -> minimum, median, maximum, and which rank had the maximum. Sorts v. */
-static void summarise(double *v, int n, double out[4]) {
-    int slowest = 0;
-    for (int r = 1; r < n; r++)
-        if (v[r] > v[slowest])
-            slowest = r;
-    qsort(v, (size_t)n, sizeof *v, by_value);
-    out[0] = v[0];
-    out[1] = n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
-    out[2] = v[n - 1];
-    out[3] = slowest;
-}
-
-/* A column of the ranks' table, from what lies at offset in each rank's phases. scratch: [n]. */
-static void set_phase(double *values, size_t width, const dt_phases *phases, size_t offset, int n,
-                      double *scratch) {
-    for (int r = 0; r < n; r++)
-        memcpy(&scratch[r], (const char *)&phases[r] + offset, sizeof *scratch);
-    double four[4];
-    if (n > DT_RANKS_FULL)
-        summarise(scratch, n, four);
-    memcpy(values, n > DT_RANKS_FULL ? four : scratch, width * sizeof *values);
-}
-
 static dt_status add_phases(dt_history *h, int64_t epoch, const dt_phases *phases) {
-    static const size_t offset[DT_RANK_COLUMNS] = {
-        [DT_RANK_COMPUTE_SECONDS] = offsetof(dt_phases, compute),
-        [DT_RANK_REDUCE_SECONDS] = offsetof(dt_phases, reduce),
-        [DT_RANK_WAIT_SECONDS] = offsetof(dt_phases, wait),
-        [DT_RANK_INPUT_SECONDS] = offsetof(dt_phases, input),
-        [DT_RANK_CHECKPOINT_SECONDS] = offsetof(dt_phases, checkpoint),
-        [DT_RANK_IMAGES] = offsetof(dt_phases, images)};
-    size_t width = h->run->ranks.width, n = (size_t)h->setup->size;
-    double *values = malloc((DT_RANK_COLUMNS * width + n) * sizeof *values);
+    size_t n = (size_t)h->setup->size;
+    double *values = malloc(DT_RANK_COLUMNS * n * sizeof *values);
     if (!values)
         return dt_fail(DT_EDEVICE, "no memory for the times of %zu ranks", n);
-    for (size_t c = 0; c < DT_RANK_COLUMNS; c++)
-        set_phase(values + c * width, width, phases, offset[c], (int)n,
-                  values + DT_RANK_COLUMNS * width);
-    dt_status status = dt_table_add(&h->run->ranks, epoch, values);
+    for (size_t r = 0; r < n; r++) {
+        values[DT_RANK_COMPUTE_SECONDS * n + r] = phases[r].compute;
+        values[DT_RANK_REDUCE_SECONDS * n + r] = phases[r].reduce;
+        values[DT_RANK_WAIT_SECONDS * n + r] = phases[r].wait;
+        values[DT_RANK_INPUT_SECONDS * n + r] = phases[r].input;
+        values[DT_RANK_CHECKPOINT_SECONDS * n + r] = phases[r].checkpoint;
+        values[DT_RANK_IMAGES * n + r] = phases[r].images;
+    }
+    dt_status status = dt_run_add_ranks(h->run, epoch, values);
     free(values);
     return status;
 }
