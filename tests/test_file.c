@@ -157,6 +157,18 @@ static void test_error(void) {
     text[sizeof text - 1] = '\0';
     dt_error_set(text);
     T_CHECK(strlen(dt_error()) == DT_ERROR_MAX - 1);
+    /* A path however long leaves room for the reason, and no character is cut in two. */
+    char path[DT_PATH_MAX], valid[DT_ERROR_MAX];
+    for (int shift = 0; shift < 3; shift++) {
+        for (size_t i = 0; i + 3 < sizeof path; i += 3)
+            memcpy(path + i, "\xe2\x82\xac", 4); /* the sign of the euro */
+        (void)dt_fail(DT_EIO, "%.*scannot write %s: %s", shift, "xx", path, "No space left");
+        T_CHECK(strlen(dt_error()) < DT_ERROR_MAX && strstr(dt_error(), "cannot write \xe2"));
+        T_CHECK(strstr(dt_error(), " ... \xe2\x82\xac") && strstr(dt_error(), ": No space left"));
+        T_CHECK(strlen(dt_error()) > DT_ERROR_MAX - 10);
+        snprintf(valid, sizeof valid, "%s", strstr(dt_error(), "write ") + 6);
+        T_CHECK((strstr(valid, " ... ") - valid) % 3 == 0);
+    }
 }
 
 int main(void) {
