@@ -3,7 +3,7 @@
  * A line is put together in one buffer and given to one write(2): lines of several ranks that share
  * a terminal or a pipe stay whole (a pipe keeps up to PIPE_BUF bytes together, and a line is
  * shorter). A lock keeps the hook and its line together. Control characters, which a file name may
- * hold, become '?', so that a line is always one line and a terminal is never given an escape
+ * hold, become '?', so that a warning is always one line and a terminal is never given an escape
  * sequence. */
 #include "io/log.h"
 
@@ -55,7 +55,8 @@ static size_t advance(size_t at, int printed) {
     return next < LINE_MAX_BYTES - 1 ? next : LINE_MAX_BYTES - 1;
 }
 
-static void say(const char *kind, const char *text) {
+/* keep: a control character that may stay. */
+static void say(const char *kind, const char *text, char keep) {
     char line[LINE_MAX_BYTES];
     pthread_mutex_lock(&lock);
     size_t n = advance(0, snprintf(line, sizeof line, "dtrain: %s", kind));
@@ -64,7 +65,7 @@ static void say(const char *kind, const char *text) {
             n, snprintf(line + n, sizeof line - n, "rank %d (%s): ", speaker.rank, speaker.host));
     n = advance(n, snprintf(line + n, sizeof line - n, "%s", text));
     for (size_t i = 0; i < n; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+        if (((unsigned char)line[i] < 0x20 || line[i] == 0x7f) && line[i] != keep)
             line[i] = '?';
     line[n++] = '\n'; /* over the final 0: the line is written by length */
     if (speaker.before)
@@ -79,9 +80,9 @@ void dt_warn(const char *format, ...) {
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    say("warning: ", text);
+    say("warning: ", text, '\0');
 }
 
 void dt_log_error(void) {
-    say("", dt_error());
+    say("", dt_error(), '\n'); /* a network spec's has a line with a caret */
 }

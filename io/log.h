@@ -1,5 +1,5 @@
-/* io/log.h - what goes to stderr: warnings and the final error, each one line with its rank and
- * host.
+/* io/log.h - what goes to stderr: warnings, each one line with its rank and host, and the final
+ * error.
  *
  * stdout belongs to the progress display and to --json. Nothing else in the program prints. */
 #ifndef DT_IO_LOG_H

@@ -24,7 +24,7 @@ static const struct {
                   {"3", "training data unusable"},
                   {"4", "reading or writing a file failed"},
                   {"5", "device, library or memory unusable"},
-                  {"6", "a rank was lost, hung, or computes differently"},
+                  {"6", "a rank was lost, or computes differently"},
                   {"7", "training diverged"},
                   {"75", "stopped early with everything saved: run again with --resume"}},
   files[] = {{"run.h5", "options, figures of every epoch, and the confusion matrices"},

@@ -52,6 +52,8 @@ static void test_lines(void) {
     dt_warn("two\nlines\033[2J");
     dt_log_error();
     dt_log_before(NULL);
+    dt_error_set("pool 40\n     ^\033[2J");
+    dt_log_error();
     char text[3000];
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
@@ -61,6 +63,7 @@ static void test_lines(void) {
     WROTE("dtrain: the reason\n");
     WROTE("dtrain: warning: rank 2 (node7): two?lines?[2J\n");
     WROTE("dtrain: rank 2 (node7): the reason\n");
+    WROTE("dtrain: rank 2 (node7): pool 40\n     ^?[2J\n");
     T_CHECK(n_before == 2);
     size_t n = strlen(next_write());
     T_CHECK(n > 1000 && n <= 1024); /* cut, but a line; shorter than PIPE_BUF */
