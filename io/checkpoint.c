@@ -1,11 +1,14 @@
 /* io/checkpoint.c - the state of a run in one HDF5 file that knows no rank.
  *
  * Layout, version 1:
- *   /                     the scalar facts as attributes, under the names of dt_checkpoint's fields
- * but for data = data_name /parameters/<layer>/weight, bias          float32, members in network
- * order /optimizer/<slot>/<layer>/weight, bias    the same shapes Groups keep the order in which
- * their members were made, so the order of the file is the order of the flat arrays, and
- * params_sha256 is the digest of the data sets' bytes in that order.
+ *
+ *   /                                       the scalar facts as attributes, under the names of
+ *                                           dt_checkpoint's fields (but for data = data_name)
+ *   /parameters/<layer>/weight, bias        float32, members in network order
+ *   /optimizer/<slot>/<layer>/weight, bias  the same shapes
+ *
+ * Groups keep the order in which their members were made, so the order of the file is the order of
+ * the flat arrays, and params_sha256 is the digest of the data sets' bytes in that order.
  *
  * A later version must go on reading version 1: tests/golden/checkpoint-v1.h5 is one. */
 #include "io/checkpoint.h"

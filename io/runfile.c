@@ -1,13 +1,16 @@
 /* io/runfile.c - run.h5: tables that grow in memory, written whole; and log.jsonl.
  *
  * Layout, version 1:
+ *
  *   /                    what the trainer sets with dt_run_set_*(), as attributes
- *   /epochs/<column>     [row]        float64; rows are labelled by the dimension scale
- * /epochs/epoch /steps/<column>      [row]        by /steps/step /ranks/<column>      [row][rank]
- * by /ranks/epoch and /ranks/rank; with many ranks /ranks/statistic /confusion
- * [row][true][predicted] int64, by /epochs/epoch and /class Every data set has the attributes units
- * and description. A column that an earlier version did not know is NaN when its file is read.
- * tests/golden/run-v1.h5 is a file of version 1. */
+ *   /epochs/<column>     [row] float64, by the dimension scale /epochs/epoch
+ *   /steps/<column>      [row] float64, by /steps/step
+ *   /ranks/<column>      [row][rank] float64, by /ranks/epoch and /ranks/rank; with many ranks
+ *                        [row][statistic], by /ranks/statistic
+ *   /confusion           [row][true][predicted] int64, by /epochs/epoch and /class
+ *
+ * Every data set has the attributes units and description. A column that an earlier version did not
+ * know is NaN when its file is read. tests/golden/run-v1.h5 is a file of version 1. */
 #include "io/runfile.h"
 
 #include <errno.h>
@@ -16,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "io/h5.h"
 
@@ -473,23 +477,49 @@ dt_status dt_run_restore(const char *path, int64_t last_epoch, int64_t last_step
 
 /* --- log.jsonl --- */
 
+/* Does the file end within a line, of which a crash or a full disk took the rest? */
+static bool ends_within_line(int fd) {
+    struct stat st;
+    char last;
+    return fstat(fd, &st) == 0 && st.st_size > 0 && pread(fd, &last, 1, st.st_size - 1) == 1 &&
+           last != '\n';
+}
+
+/* In one write, unless the system splits it. A part that was written is taken back. */
+static dt_status append(int fd, const char *path, const char *text, size_t n) {
+    struct stat st;
+    bool is_known = fstat(fd, &st) == 0;
+    for (size_t done = 0; done < n;) {
+        ssize_t more = write(fd, text + done, n - done);
+        if (more < 0 && errno == EINTR)
+            continue;
+        if (more > 0) {
+            done += (size_t)more;
+            continue;
+        }
+        dt_status status = dt_fail(DT_EIO, "cannot append to %s: %s", path,
+                                   more < 0 ? strerror(errno) : "nothing is taken");
+        bool is_back = done == 0 || (is_known && ftruncate(fd, st.st_size) == 0);
+        (void)is_back; /* if not, the next line begins on a new one all the same */
+        return status;
+    }
+    return DT_OK;
+}
+
 dt_status dt_log_append(const char *path, const char *json_line) {
     size_t n = strlen(json_line);
-    char *line = malloc(n + 2);
-    if (!line)
+    char *text = malloc(n + 3);
+    if (!text)
         return dt_fail(DT_EDEVICE, "no memory for a line of %s", path);
-    memcpy(line, json_line, n);
-    line[n++] = '\n';
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    ssize_t written = fd < 0 ? -1 : write(fd, line, n);
-    int reason = errno;
-    free(line);
-    if (fd >= 0)
-        close(fd);
-    if (written < 0)
-        return dt_fail(DT_EIO, "cannot append to %s: %s", path, strerror(reason));
-    if ((size_t)written < n)
-        return dt_fail(DT_EIO, "cannot append to %s: %zd of %zu bytes were taken", path, written,
-                       n);
-    return DT_OK;
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        free(text);
+        return dt_fail(DT_EIO, "cannot append to %s: %s", path, strerror(errno));
+    }
+    int length = snprintf(text, n + 3, "%s%s\n", ends_within_line(fd) ? "\n" : "", json_line);
+    dt_status status = append(fd, path, text, (size_t)length);
+    if (close(fd) != 0 && status == DT_OK && errno != EINTR)
+        status = dt_fail(DT_EIO, "cannot append to %s: %s", path, strerror(errno));
+    free(text);
+    return status;
 }

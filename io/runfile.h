@@ -102,7 +102,8 @@ DT_NODISCARD dt_status dt_run_write(const char *path, dt_run *run);
 DT_NODISCARD dt_status dt_run_restore(const char *path, int64_t last_epoch, int64_t last_step,
                                       dt_run *run);
 
-/* Append one line of JSON to path with a single write(2). */
+/* Append one line of JSON to path with a single write(2); on a new line, whatever a crash or a full
+ * disk has left of the one before. Nothing of a line that fails stays. */
 DT_NODISCARD dt_status dt_log_append(const char *path, const char *json_line);
 
 #endif
