@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "dist/comm_impl.h"
+#include "io/clock.h"
 
 enum { RING = 64, ABORT_S = 3 };
 
@@ -49,12 +50,6 @@ struct dt_comm {
     char sentence[DT_ERROR_MAX];
     double seconds;
 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* --- on the transport's thread ---------------------------------------------------------------- */
 
@@ -89,11 +84,11 @@ static dt_status call(dt_comm *comm, const request *r) {
 
 /* Only this thread writes failure, so that it may read it without the lock. */
 static void run(dt_comm *comm, const request *r) {
-    double start = now();
+    double start = dt_now();
     dt_status status = comm->failure;
     if (status == DT_OK || r->op == OP_CLOSE)
         status = call(comm, r);
-    double seconds = now() - start;
+    double seconds = dt_now() - start;
 
     pthread_mutex_lock(&comm->lock);
     comm->seconds += seconds;

@@ -49,12 +49,12 @@ int dt_plan_total_workers(const dt_plan *plan) {
     return number_workers(plan, 0, &first);
 }
 
-int dt_plan_owned(const dt_plan *plan, int64_t step, int rank, int *micros, int max) {
-    int first = 0, total = number_workers(plan, rank, &first),
-        n_micros = dt_plan_micros(plan, step);
-    int n = 0;
-    for (int round = first; round < n_micros; round += total)
-        for (int j = round; j < round + plan->workers[rank] && j < n_micros; j++) {
+/* Micro-batches 0 .. n_micros-1, dealt to the workers. */
+static int64_t deal(const dt_plan *plan, int64_t n_micros, int rank, int64_t *micros, int64_t max) {
+    int first = 0, total = number_workers(plan, rank, &first);
+    int64_t n = 0;
+    for (int64_t round = first; round < n_micros; round += total)
+        for (int64_t j = round; j < round + plan->workers[rank] && j < n_micros; j++) {
             if (n < max)
                 micros[n] = j;
             n++;
@@ -62,8 +62,13 @@ int dt_plan_owned(const dt_plan *plan, int64_t step, int rank, int *micros, int 
     return n;
 }
 
-int dt_plan_fill(const dt_plan *plan, uint32_t epoch, int64_t step, int micro, int64_t *samples) {
-    int from = micro * plan->micro, left = dt_plan_samples(plan, step) - from;
+int dt_plan_owned(const dt_plan *plan, int64_t step, int rank, int64_t *micros, int max) {
+    return (int)deal(plan, dt_plan_micros(plan, step), rank, micros, max);
+}
+
+int dt_plan_fill(const dt_plan *plan, uint32_t epoch, int64_t step, int64_t micro,
+                 int64_t *samples) {
+    int from = (int)micro * plan->micro, left = dt_plan_samples(plan, step) - from;
     int real = left < plan->micro ? left : plan->micro;
     for (int i = 0; i < plan->micro; i++) {
         uint64_t position = (uint64_t)(step * plan->batch + from + i);
@@ -80,13 +85,5 @@ int64_t dt_plan_eval_micros(int64_t n, int micro) {
 
 int64_t dt_plan_eval_owned(const dt_plan *plan, int64_t n_micros, int rank, int64_t *micros,
                            int64_t max) {
-    int first = 0, total = number_workers(plan, rank, &first);
-    int64_t n = 0;
-    for (int64_t round = first; round < n_micros; round += total)
-        for (int64_t j = round; j < round + plan->workers[rank] && j < n_micros; j++) {
-            if (n < max)
-                micros[n] = j;
-            n++;
-        }
-    return n;
+    return deal(plan, n_micros, rank, micros, max);
 }

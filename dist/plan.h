@@ -25,10 +25,11 @@ int dt_plan_total_workers(const dt_plan *plan);         /* W */
 
 /* The micro-batches of rank in a step, ascending, the first max of them into micros; returns how
  * many there are. A rank never has more than workers[rank] * ceil(k / W). */
-int dt_plan_owned(const dt_plan *plan, int64_t step, int rank, int *micros, int max);
+int dt_plan_owned(const dt_plan *plan, int64_t step, int rank, int64_t *micros, int max);
 /* Sample indices (0 .. n-1) of one micro-batch into samples[m], -1 where it is short; returns how
  * many are real. */
-int dt_plan_fill(const dt_plan *plan, uint32_t epoch, int64_t step, int micro, int64_t *samples);
+int dt_plan_fill(const dt_plan *plan, uint32_t epoch, int64_t step, int64_t micro,
+                 int64_t *samples);
 
 /* Evaluation: micro-batch j of ceil(n / m) takes samples [j*m, ...) in order, owned as above. */
 int64_t dt_plan_eval_micros(int64_t n, int micro);

@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include "dist/topology.h"
+#include "io/clock.h"
 #include "launch/peak.h"
 #include "launch/term.h"
 
@@ -41,12 +41,6 @@ typedef struct {
     reduce_row reduce[N_SIZES];
     int n_reduce; /* 0 for one rank */
 } bench;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* --- peaks --- */
 
@@ -117,10 +111,10 @@ static dt_status checked_call(dt_comm *comm, void *buffer, size_t n, bool is_flo
 static dt_status timed_calls(dt_comm *comm, void *buffer, size_t n, bool is_float, int calls,
                              double *seconds) {
     DT_TRY(dt_comm_barrier(comm));
-    double begin = now();
+    double begin = dt_now();
     for (int i = 0; i < calls; i++)
         DT_TRY(call_reduce(comm, buffer, n, is_float));
-    *seconds = (now() - begin) / calls;
+    *seconds = (dt_now() - begin) / calls;
     int64_t nanoseconds = (int64_t)(1e9 * *seconds);
     DT_TRY(dt_comm_sum_i64(comm, &nanoseconds, 1));
     *seconds = 1e-9 * (double)nanoseconds / dt_comm_size(comm);
@@ -193,7 +187,7 @@ static void json_peak(dt_json *j, const char *key, const peak_row *row, const ch
     dt_json_close(j, '}');
 }
 
-static void print_json(const bench *b, const char *library) {
+static dt_status print_json(const bench *b, const char *library) {
     dt_json j = {0};
     dt_json_open(&j, NULL, '{');
     dt_json_int(&j, "ranks", b->ranks);
@@ -212,9 +206,7 @@ static void print_json(const bench *b, const char *library) {
     }
     dt_json_close(&j, ']');
     dt_json_close(&j, '}');
-    if (!j.failed)
-        printf("%s\n", j.text);
-    dt_json_free(&j);
+    return dt_stdout_json(&j);
 }
 
 static void print_peak(const char *name, const peak_row *row) {
@@ -241,7 +233,7 @@ static void print_reduce(const bench *b) {
     }
 }
 
-static void print_text(const bench *b, const char *library) {
+static dt_status print_text(const bench *b, const char *library) {
     dt_term term = dt_term_of(STDOUT_FILENO);
     printf("%sArithmetic%s, GFLOP/s%s: a multiply-add counts 2\n", term.bold, term.plain,
            b->ranks > 1 ? ", all ranks together" : "");
@@ -260,6 +252,7 @@ static void print_text(const bench *b, const char *library) {
                library);
     if (b->n_reduce)
         print_reduce(b);
+    return dt_stdout_flush();
 }
 
 static dt_status count_threads(const dt_options *options, dt_comm *comm, int *threads) {
@@ -296,10 +289,9 @@ dt_status dt_bench(const dt_options *options, dt_comm *comm) {
     fflush(stdout);
     DT_TRY(measure_peaks(comm, threads, &b));
     DT_TRY(measure_reduce(comm, &b));
-    if (first && options->json)
-        print_json(&b, dt_comm_library(comm));
-    else if (first)
-        print_text(&b, dt_comm_library(comm));
-    fflush(stdout);
+    dt_status status = DT_OK;
+    if (first)
+        status = (options->json ? print_json : print_text)(&b, dt_comm_library(comm));
+    DT_TRY(dt_comm_agree(comm, status));
     return check_sums(&b);
 }

@@ -37,7 +37,7 @@ static dt_status look(const dt_options *options, const dt_backend *backend, dt_c
     return DT_OK;
 }
 
-static void print_json(const sight *all, int n, const char *library) {
+static dt_status print_json(const sight *all, int n, const char *library) {
     dt_json j = {0};
     dt_json_open(&j, NULL, '{');
     dt_json_str(&j, "comm", library);
@@ -63,12 +63,10 @@ static void print_json(const sight *all, int n, const char *library) {
     }
     dt_json_close(&j, ']');
     dt_json_close(&j, '}');
-    if (!j.failed)
-        printf("%s\n", j.text);
-    dt_json_free(&j);
+    return dt_stdout_json(&j);
 }
 
-static void print_text(const sight *all, int n, const char *library) {
+static dt_status print_text(const sight *all, int n, const char *library) {
     dt_term term = dt_term_of(STDOUT_FILENO);
     printf("%d rank%s, MPI: %s\n", n, n == 1 ? "" : "s", library);
     for (int from = 0, end; from < n; from = end) {
@@ -87,6 +85,7 @@ static void print_text(const sight *all, int n, const char *library) {
         printf("       libraries: %s\n", s->libraries);
         printf("  cuda: not available (%s)\n", no_cuda);
     }
+    return dt_stdout_flush();
 }
 
 dt_status dt_devices(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
@@ -96,13 +95,10 @@ dt_status dt_devices(const dt_options *options, const dt_backend *backend, dt_co
     DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
     DT_TRY_GOTO(status, look(options, backend, comm, &mine), done);
     DT_TRY_GOTO(status, dt_comm_allgather(comm, &mine, sizeof mine, all), done);
-    if (dt_comm_rank(comm) == 0) {
-        if (options->json)
-            print_json(all, dt_comm_size(comm), dt_comm_library(comm));
-        else
-            print_text(all, dt_comm_size(comm), dt_comm_library(comm));
-        fflush(stdout);
-    }
+    if (dt_comm_rank(comm) == 0)
+        status = (options->json ? print_json : print_text)(all, dt_comm_size(comm),
+                                                           dt_comm_library(comm));
+    status = dt_comm_agree(comm, status);
 done:
     free(all);
     return status;

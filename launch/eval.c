@@ -10,6 +10,7 @@
 #include "launch/evaluate.h"
 #include "launch/option_table.h"
 #include "launch/resume.h"
+#include "launch/term.h"
 #include "launch/trainer.h"
 
 typedef struct { /* what all ranks must know of the checkpoint; plain bytes */
@@ -150,13 +151,7 @@ static dt_status print_json(const subject *what, const dt_evaluation *e, const i
     }
     dt_json_close(&j, ']');
     dt_json_close(&j, '}');
-    dt_status status = DT_OK;
-    if (j.failed)
-        status = dt_fail(DT_EDEVICE, "no memory for the answer");
-    else
-        printf("%s\n", j.text);
-    dt_json_free(&j);
-    return status;
+    return dt_stdout_json(&j);
 }
 
 static void print_tables(const int64_t *confusion, int classes) {
@@ -179,17 +174,15 @@ static void print_tables(const int64_t *confusion, int classes) {
 static dt_status print_answer(const dt_setup *s, const subject *what, const dt_evaluation *e,
                               const int64_t *confusion) {
     if (s->options.json)
-        DT_TRY(print_json(what, e, confusion, s->net->classes));
-    else {
-        if (!s->options.quiet)
-            printf("%s (epoch %lld, step %lld) on the test set of %s\n", what->path,
-                   (long long)what->epoch, (long long)what->step, s->options.data);
-        printf("loss %.4f  accuracy %.2f%%  (%lld of %lld)\n", e->loss, e->accuracy,
-               (long long)e->correct, (long long)e->samples);
-        if (!s->options.quiet)
-            print_tables(confusion, s->net->classes);
-    }
-    return fflush(stdout) == 0 ? DT_OK : dt_fail(DT_EIO, "stdout cannot be written to");
+        return print_json(what, e, confusion, s->net->classes);
+    if (!s->options.quiet)
+        printf("%s (epoch %lld, step %lld) on the test set of %s\n", what->path,
+               (long long)what->epoch, (long long)what->step, s->options.data);
+    printf("loss %.4f  accuracy %.2f%%  (%lld of %lld)\n", e->loss, e->accuracy,
+           (long long)e->correct, (long long)e->samples);
+    if (!s->options.quiet)
+        print_tables(confusion, s->net->classes);
+    return dt_stdout_flush();
 }
 
 dt_status dt_evaluate(const dt_options *options, const dt_backend *backend, dt_comm *comm) {

@@ -43,7 +43,7 @@ static dt_status print_text(const dt_options *options) {
     case DT_ACTION_RUN:
         break;
     }
-    return fflush(stdout) == 0 ? DT_OK : dt_fail(DT_EIO, "stdout: cannot be written to");
+    return dt_stdout_flush();
 }
 
 static dt_status run_command(dt_options *options, dt_comm *comm) {

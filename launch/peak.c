@@ -15,13 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+
+#include "io/clock.h"
 
 enum { N_RUNS = 99, N_ROUNDS = 2000, TRIAD_ELEMENTS = 4 << 20 };
 static const double run_seconds =
@@ -201,12 +202,6 @@ typedef struct {
     float result;
 } worker;
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void triad(const worker *w) {
     for (long r = 0; r < w->rounds; r++)
         for (size_t i = 0; i < TRIAD_ELEMENTS; i++)
@@ -221,12 +216,12 @@ static void *work(void *arg) {
             return NULL;
         else
             sched_yield();
-    w->begin = now();
+    w->begin = dt_now();
     if (w->run)
         w->result = w->run(w->rounds);
     else
         triad(w);
-    w->end = now();
+    w->end = dt_now();
     return NULL;
 }
 

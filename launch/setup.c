@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "dist/topology.h"
 #include "dtrain_version.h"
@@ -20,12 +19,6 @@
 /* Which samples --samples n takes must never change: neither with --seed nor with a later version.
  */
 enum { SUBSET_SEED = 0 };
-
-double dt_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* What this rank computes with. Threads beyond the fair share are the user's wish. */
 static dt_status describe_place(const dt_setup *s, dt_place *mine) {

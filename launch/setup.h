@@ -7,6 +7,7 @@
 
 #include "dist/comm.h"
 #include "dist/plan.h"
+#include "io/clock.h"
 #include "io/dataset.h"
 #include "launch/options.h"
 #include "launch/ui.h"
@@ -56,8 +57,5 @@ void dt_setup_close(dt_setup *s);
 static inline int64_t dt_setup_sample(const dt_setup *s, int64_t i) {
     return i < 0 ? -1 : s->chosen[i];
 }
-
-/* Seconds of a clock that only goes forward. */
-double dt_now(void);
 
 #endif

@@ -25,7 +25,7 @@ struct dt_stepper {
     dt_gradient buffer;
     dt_work work;
     int64_t *samples; /* [k][m], of the owned micro-batches */
-    int *micros;      /* [k] */
+    int64_t *micros;  /* [k] */
     dt_status late;   /* an update failed on this rank alone: told in the next step */
     char late_error[DT_ERROR_MAX];
 

@@ -1,10 +1,11 @@
-/* launch/term.c - terminals and numbers.
+/* launch/term.c - stdout, terminals and numbers.
  *
  * Open MPI gives every rank a pseudo-terminal for stdout, wherever its own goes: under mpirun a
  * terminal is one only if mpirun, our parent, writes to one; its size is asked there too. On
  * another host than mpirun's there is none to be found. */
 #include "launch/term.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
@@ -80,6 +81,20 @@ int dt_term_width(int fd) {
     const char *columns = getenv("COLUMNS");
     long n = columns ? strtol(columns, NULL, 10) : 0;
     return n > 0 && n < 10000 ? (int)n : 80;
+}
+
+dt_status dt_stdout_flush(void) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return DT_OK;
+    return dt_fail(DT_EIO, "stdout cannot be written to: %s", strerror(errno));
+}
+
+dt_status dt_stdout_json(dt_json *json) {
+    bool failed = json->failed;
+    if (!failed)
+        printf("%s\n", json->text);
+    dt_json_free(json);
+    return failed ? dt_fail(DT_EDEVICE, "no memory for the JSON") : dt_stdout_flush();
 }
 
 const char *dt_text_thousands(int64_t n, char text[DT_NUMBER_MAX]) {

@@ -1,10 +1,11 @@
-/* launch/term.h - what the terminal behind a file can show, and numbers in people's words. */
+/* launch/term.h - stdout, what the terminal behind it can show, and numbers in people's words. */
 #ifndef DT_LAUNCH_TERM_H
 #define DT_LAUNCH_TERM_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "io/json.h"
 
 typedef struct {
     bool is_terminal;
@@ -16,6 +17,11 @@ typedef struct {
 dt_term dt_term_of(int fd);
 /* Columns: the terminal's now, else $COLUMNS, else 80. */
 int dt_term_width(int fd);
+
+/* Hand what was printed to the system. DT_EIO: it did not take it (a full disk, say). */
+DT_NODISCARD dt_status dt_stdout_flush(void);
+/* Print json as a line, flushed, and free it. DT_EDEVICE: no memory for it. */
+DT_NODISCARD dt_status dt_stdout_json(dt_json *json);
 
 enum { DT_NUMBER_MAX = 32 };
 

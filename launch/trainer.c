@@ -70,9 +70,11 @@ static void stop_reason(const trainer *t, char *text, size_t nbytes) {
         snprintf(text, nbytes, "%s", is_out_of_time(t) ? "time limit" : "a signal to another rank");
 }
 
-/* The ranks agree on this one: the same sentence everywhere. Collective: rank 0 knows what is on
- * the disk. */
-static dt_status diverged(const trainer *t, const char *what) {
+/* What was seen, and what it means. The same on every rank, hence told once. Collective: rank 0
+ * knows what is on the disk. */
+static dt_status diverged(const trainer *t) {
+    char what[DT_ERROR_MAX];
+    dt_error_copy(what);
     char kept[160] = "there is no checkpoint yet";
     int64_t saved = t->at.resumed_step;
     if (t->saver) {
@@ -183,11 +185,8 @@ static dt_status train_step(trainer *t, dt_step_result *result) {
     int64_t step = t->at.step - t->at.epoch * t->steps;
     dt_status status =
         dt_stepper_run(t->stepper, t->at.epoch, step, &update, wants_stop(t), result);
-    if (status == DT_EDIVERGED) {
-        char what[DT_ERROR_MAX];
-        dt_error_copy(what);
-        return diverged(t, what);
-    }
+    if (status == DT_EDIVERGED)
+        return diverged(t);
     DT_TRY(status);
     t->at.step++;
     t->at.samples_seen += result->sums[DT_SUM_COUNT];
@@ -228,11 +227,8 @@ static dt_status evaluate(trainer *t, dt_epoch_line *line) {
     if (status == DT_OK)
         status = dt_evaluate_set(s, DT_TEST, NULL, (int64_t)s->data->test.n, wants_stop, t,
                                  t->confusion, &test);
-    if (status == DT_EDIVERGED) {
-        char what[DT_ERROR_MAX];
-        dt_error_copy(what);
-        return diverged(t, what);
-    }
+    if (status == DT_EDIVERGED)
+        return diverged(t);
     DT_TRY(status);
     line->validation_loss = held.loss;
     line->validation_accuracy = held.accuracy;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include "io/clock.h"
 #include "io/log.h"
 #include "launch/banner.h"
 #include "launch/ui_json.h"
@@ -32,12 +33,6 @@ struct dt_ui {
 
 /* dt_log_before() knows no argument; there is one display a process. */
 static dt_ui *showing;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The lock is held. */
 static void take_bar_away(dt_ui *ui) {
@@ -71,7 +66,7 @@ dt_ui *dt_ui_open(const dt_options *options) {
         ui->progress = ui->term.is_terminal ? DT_PROGRESS_BAR : DT_PROGRESS_LINES;
     if (ui->json && ui->progress == DT_PROGRESS_BAR)
         ui->progress = DT_PROGRESS_LINES;
-    ui->last_drawn = now();
+    ui->last_drawn = dt_now();
     pthread_mutex_init(&ui->lock, NULL);
     showing = ui;
     dt_log_before(make_way);
@@ -89,12 +84,10 @@ void dt_ui_close(dt_ui **ui) {
     *ui = NULL;
 }
 
-/* Write json as a line, and free it. */
+/* A reader of stdout that is gone is no reason to stop training. */
 static void say_json(dt_json *json) {
-    if (!json->failed)
-        printf("%s\n", json->text);
-    fflush(stdout);
-    dt_json_free(json);
+    if (dt_stdout_json(json) != DT_OK)
+        clearerr(stdout);
 }
 
 void dt_ui_banner(dt_ui *ui, const dt_banner *banner) {
@@ -184,7 +177,7 @@ void dt_ui_step(dt_ui *ui, const dt_step_line *line) {
     if (!ui || ui->quiet || ui->progress == DT_PROGRESS_NONE)
         return;
     bool bar = ui->progress == DT_PROGRESS_BAR;
-    double t = now();
+    double t = dt_now();
     if (t - ui->last_drawn < (bar ? redraw_seconds : line_seconds))
         return;
     pthread_mutex_lock(&ui->lock);

@@ -22,6 +22,13 @@ check "devices: oneDNN" grep -q 'oneDNN' devices.txt
 check "devices: why no GPU" grep -q '^  cuda: not available (.\+)$' devices.txt
 check "devices: nothing on stderr" test ! -s err.txt
 
+for words in "devices" "devices --json" "--version"; do
+    code=0
+    # shellcheck disable=SC2086 # words are several
+    "$DTRAIN" $words >/dev/full 2>err.txt || code=$?
+    check "$words: a full disk is told, exit code $code" test "$code" = 4 -a -s err.txt
+done
+
 "$MPIRUN" -np 3 "$DTRAIN" devices --threads 2 --json >devices.json
 check "devices --json: one entry a rank" holds devices.json '[r["rank"] for r in d["ranks"]] == [0, 1, 2]'
 check "devices --json: CPU" holds devices.json 'all(r["cpu"]["available"] and r["cpu"]["threads"] == 2 for r in d["ranks"])'

@@ -31,7 +31,8 @@ static dt_plan random_plan(int workers[MAX_RANKS]) {
 
 /* Marks what rank owns in a step; false when a list is out of order, too long or out of range. */
 static int mark_owned(const dt_plan *plan, int64_t step, int rank, char *owners) {
-    int micros[MAX_MICROS], n = dt_plan_owned(plan, step, rank, micros, MAX_MICROS);
+    int64_t micros[MAX_MICROS];
+    int n = dt_plan_owned(plan, step, rank, micros, MAX_MICROS);
     int W = dt_plan_total_workers(plan), k = dt_plan_max_micros(plan), ok = n <= MAX_MICROS;
     ok = ok && n <= plan->workers[rank] * ((k + W - 1) / W);
     for (int i = 0; ok && i < n; i++) {
@@ -125,7 +126,7 @@ static void test_eval_owners(const dt_plan *plan) {
 static void test_by_hand(void) {
     const int workers[] = {1, 2};
     const dt_plan plan = {.n = 24, .batch = 10, .micro = 3, .n_ranks = 2, .workers = workers};
-    int micros[8] = {0};
+    int64_t micros[8] = {0};
     T_CHECK(dt_plan_steps(&plan) == 3);
     T_CHECK(dt_plan_max_micros(&plan) == 4);
     T_CHECK(dt_plan_total_workers(&plan) == 3);
@@ -147,7 +148,7 @@ static void test_by_hand(void) {
 static void test_more_workers_than_micros(void) {
     const int workers[] = {2, 2, 2};
     const dt_plan plan = {.n = 32, .batch = 32, .micro = 16, .n_ranks = 3, .workers = workers};
-    int micros[4];
+    int64_t micros[4];
     T_CHECK(dt_plan_owned(&plan, 0, 0, micros, 4) == 2);
     T_CHECK(dt_plan_owned(&plan, 0, 1, micros, 4) == 0);
     T_CHECK(dt_plan_owned(&plan, 0, 2, micros, 4) == 0);
