@@ -99,7 +99,7 @@ check "man: no warnings" test ! -s page.err
 for section in NAME SYNOPSIS COMMANDS OPTIONS ENVIRONMENT FILES SIGNALS "EXIT STATUS" EXAMPLES; do
     check "man has $section" grep -q "^$section" page.txt
 done
-"$DTRAIN" --help | grep -oE '^  --[a-z-]+' >names.txt
+"$DTRAIN" --help | grep -oE '^  --[a-z0-9-]+' >names.txt
 check "--help has many options" test "$(wc -l <names.txt)" -gt 30
 while read -r name; do
     check "man has $name" grep -qE -- "^ +$name( |$)" page.txt
