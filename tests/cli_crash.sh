@@ -59,7 +59,22 @@ try() {
     [ "$(find run -name 'checkpoint-*' | wc -l)" -le 2 ] || echo "$how $k: not pruned: $(ls -m run)"
     cd .. && rm -r "$how-$k"
 }
-export -f train digest try
+# try_log HOW K: the same for log.jsonl, of which nothing but a line may be lost
+try_log() {
+    local how=$1 k=$2 rc=0
+    exec 2>noise
+    mkdir "log-$how-$k" && cd "log-$how-$k"
+    CRASH_IN=$PWD/run/log.jsonl CRASH_AT=$k CRASH_HOW=$how LD_PRELOAD=$SHIM train --out run || rc=$?
+    [ "$rc" = 4 ] || echo "log $how $k: exit code $rc, not 4"
+    grep -q '^dtrain: .*run/log.jsonl: ' said || echo "log $how $k: no sentence names the log"
+    if [ -e run/run.h5 ]; then
+        train --out run --resume || echo "log $how $k: --resume: $(tail -n 1 said)"
+        [ "$(digest)" = "$WANT" ] || echo "log $how $k: other bits"
+        python3 -c 'import json; [json.loads(line) for line in open("run/log.jsonl")]' || echo "log $how $k: no JSON"
+    fi
+    cd .. && rm -r "log-$how-$k"
+}
+export -f train digest try try_log
 
 CRASH_IN=$PWD/whole CRASH_NOT=log.jsonl CRASH_COUNT=count LD_PRELOAD=$SHIM train --out whole
 WANT=$(digest) BEST=$(readlink whole/best.h5) n=$(<count)
@@ -75,8 +90,13 @@ for k in $(seq 3 4 "$n"); do
     for how in half short ENOSPC; do echo "$how $k"; done
 done >>cases
 echo "EINTR 0" >>cases
+sed -i 's/^/try /' cases
+CRASH_IN=$PWD/log/log.jsonl CRASH_COUNT=count LD_PRELOAD=$SHIM train --out log
+for k in $(seq "$(<count)"); do
+    for how in ENOSPC short; do echo "try_log $how $k"; done
+done >>cases
 # shellcheck disable=SC2016 # the inner shell expands these
-xargs -P 2 -L 1 bash -c 'try "$0" "$1"' <cases >wrong || echo "a case ended early" >>wrong
+xargs -P 2 -L 1 bash -c '"$0" "$@"' <cases >wrong || echo "a case ended early" >>wrong
 sed 's/^/FAILED: /' wrong >&2
 n_failed=$(cut -d: -f1 wrong | sort -u | wc -l)
 echo "$(($(wc -l <cases) - n_failed)) passed, $n_failed failed"
