@@ -54,12 +54,14 @@ static void read_allowed(hwloc_topology_t topology, hwloc_bitmap_t allowed) {
 
 /* Where the kernel does not tell cores (some virtual machines) a hardware thread counts as one. */
 static void count_cores(hwloc_topology_t topology, hwloc_const_bitmap_t allowed, dt_topology *out) {
+    hwloc_const_bitmap_t open = hwloc_topology_get_allowed_cpuset(topology);
     hwloc_obj_type_t type =
         hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
     hwloc_obj_t core = NULL;
     for (int i = 0; (core = hwloc_get_next_obj_by_type(topology, type, core)); i++) {
         out->cores_total++;
         out->hyper_threads |= hwloc_bitmap_weight(core->cpuset) > 1;
+        out->cores_open += hwloc_bitmap_intersects(core->cpuset, open);
         if (!hwloc_bitmap_intersects(core->cpuset, allowed))
             continue;
         out->cores_allowed++;
@@ -77,6 +79,34 @@ static void read_model(hwloc_topology_t topology, char *model, size_t nbytes) {
         model[n - 1] = 0; /* some makers pad theirs */
 }
 
+int dt_quota_parse(const char *text) {
+    long long quota = 0, period = 0;
+    if (sscanf(text, "%lld %lld", &quota, &period) != 2 || quota <= 0 || period <= 0)
+        return 0; /* "max 100000", or -1 of version 1 */
+    return (int)((quota - 1) / period + 1);
+}
+
+/* The limit of this container, as version 2 and version 1 of control groups show it to those in
+ * it. */
+static int read_quota(void) {
+    static const char *const files[][2] = {
+        {"/sys/fs/cgroup/cpu.max", NULL},
+        {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char text[128] = "";
+        size_t n = 0;
+        for (int j = 0; j < 2 && files[i][j]; j++) {
+            FILE *f = fopen(files[i][j], "re");
+            n += f ? fread(text + n, 1, sizeof text / 2 - 1, f) : 0;
+            if (f)
+                fclose(f);
+        }
+        if (n > 0)
+            return dt_quota_parse(text);
+    }
+    return 0;
+}
+
 dt_status dt_topology_read(dt_topology *out) {
     hwloc_topology_t topology = NULL;
     memset(out, 0, sizeof *out);
@@ -89,6 +119,7 @@ dt_status dt_topology_read(dt_topology *out) {
     }
     hwloc_bitmap_free(allowed);
     hwloc_topology_destroy(topology);
+    out->cores_quota = read_quota();
     if (out->cores_allowed < 1)
         return dt_fail(DT_EDEVICE, "hwloc found no core of this machine that may be used");
     return DT_OK;
@@ -127,8 +158,24 @@ int dt_fair_threads(const dt_core_set *sets, int n_processes, int index) {
     return threads;
 }
 
-dt_status dt_topology_share(const dt_topology *topology, dt_comm *comm, int *threads) {
+static int count_union(const dt_core_set *sets, int n) {
+    int cores = 0;
+    for (int core = 0; core < DT_MAX_CORES; core++)
+        cores += count_sharers(sets, n, core) > 0;
+    return cores;
+}
+
+/* No more threads than the quota's fair share for process index of n. */
+static int within_quota(int threads, int quota, int n, int index) {
+    int share = quota / n + (index < quota % n);
+    if (quota == 0 || threads <= share)
+        return threads;
+    return share > 1 ? share : 1;
+}
+
+dt_status dt_topology_share(const dt_topology *topology, dt_comm *comm, dt_core_share *out) {
     int size = dt_comm_size(comm), host = dt_comm_host_of(comm, dt_comm_rank(comm)), n = 0;
+    int index = dt_comm_local_rank(comm);
     dt_core_set *sets = calloc((size_t)size, sizeof *sets);
     dt_status status = sets ? DT_OK : dt_fail(DT_EDEVICE, "no memory for %d sets of cores", size);
     DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
@@ -136,7 +183,8 @@ dt_status dt_topology_share(const dt_topology *topology, dt_comm *comm, int *thr
     for (int r = 0; r < size; r++)
         if (dt_comm_host_of(comm, r) == host)
             sets[n++] = sets[r];
-    *threads = dt_fair_threads(sets, n, dt_comm_local_rank(comm));
+    out->threads = within_quota(dt_fair_threads(sets, n, index), topology->cores_quota, n, index);
+    out->job_cores = count_union(sets, n);
 done:
     free(sets);
     return status;

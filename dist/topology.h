@@ -19,7 +19,9 @@ typedef struct { /* bit i: the host's i-th core; the same numbers for all proces
 typedef struct {
     dt_core_set cores;  /* that this process may use */
     int cores_allowed;  /* how many those are, >= 1 */
-    int cores_total;    /* of the host, >= cores_allowed */
+    int cores_open;     /* that the container or batch job leaves open, >= cores_allowed */
+    int cores_total;    /* of the host, >= cores_open */
+    int cores_quota;    /* a container may have less time than its cores could give; 0: no limit */
     int cpus_allowed;   /* hardware threads that this process may use */
     bool hyper_threads; /* cores of this host have several hardware threads */
     char model[128];    /* "AMD EPYC 9B14"; "" if unknown */
@@ -29,11 +31,21 @@ typedef struct {
  * DT_EDEVICE: the machine could not be read. */
 DT_NODISCARD dt_status dt_topology_read(dt_topology *out);
 
+/* What "200000 100000" says, the form of Linux's cpu.max: 2 cores; rounded up. 0: no limit. */
+int dt_quota_parse(const char *text);
+
 /* How many threads process `index` of the n_processes of one host should use. A core is dealt to
  * one of the processes that may use it: ranks bound apart get their own cores, ranks that share
  * cores divide them evenly with the rest going to the first. At least 1. */
 int dt_fair_threads(const dt_core_set *sets, int n_processes, int index);
+
+typedef struct {
+    int threads;   /* for this rank: its fair share, and of the quota */
+    int job_cores; /* that the ranks of this host may use, all together */
+} dt_core_share;
+
 /* The same for this rank among the ranks of its host. Collective. */
-DT_NODISCARD dt_status dt_topology_share(const dt_topology *topology, dt_comm *comm, int *threads);
+DT_NODISCARD dt_status dt_topology_share(const dt_topology *topology, dt_comm *comm,
+                                         dt_core_share *out);
 
 #endif

@@ -129,17 +129,13 @@ void dt_banner_warn(const dt_banner *b) {
                 "--micro-batch gives more",
                 b->total_workers - b->max_micros, b->total_workers, b->batch, b->max_micros,
                 b->micro);
-    for (int from = 0, end; from < b->n_ranks; from = end) {
-        int allowed = 0;
-        for (end = from; end < b->n_ranks && strcmp(b->places[end].host, b->places[from].host) == 0;
-             end++)
-            allowed += b->places[end].cores_allowed;
-        if (allowed < b->places[from].cores_total) {
-            dt_warn(
-                "the job may use only %d of the %d cores of %s: it was bound to them when started; "
+    for (int r = 0; r < b->n_ranks; r++) {
+        const dt_place *place = &b->places[r];
+        if (place->job_cores >= place->cores_open)
+            continue;
+        dt_warn("the job may use only %d of the %d cores of %s: it was bound to them when started; "
                 "mpirun --bind-to none, or srun --cpus-per-task, gives it more",
-                allowed, b->places[from].cores_total, b->places[from].host);
-            return; /* the other hosts were started in the same way */
-        }
+                place->job_cores, place->cores_open, place->host);
+        return; /* the other hosts were started in the same way */
     }
 }

@@ -257,11 +257,11 @@ static dt_status print_text(const bench *b, const char *library) {
 
 static dt_status count_threads(const dt_options *options, dt_comm *comm, int *threads) {
     dt_topology topology;
-    *threads = (int)options->threads;
-    if (*threads > 0)
-        return DT_OK;
+    dt_core_share share;
     DT_TRY(dt_comm_agree(comm, dt_topology_read(&topology)));
-    return dt_topology_share(&topology, comm, threads);
+    DT_TRY(dt_topology_share(&topology, comm, &share));
+    *threads = options->threads > 0 ? (int)options->threads : share.threads;
+    return DT_OK;
 }
 
 static dt_status check_sums(const bench *b) {

@@ -24,9 +24,9 @@ static dt_status look(const dt_options *options, const dt_backend *backend, dt_c
     dt_topology topology;
     memset(mine, 0, sizeof *mine);
     DT_TRY(dt_comm_agree(comm, dt_topology_read(&topology)));
-    DT_TRY(dt_topology_share(&topology, comm, &mine->threads));
-    if (options->threads > 0)
-        mine->threads = (int)options->threads;
+    dt_core_share share;
+    DT_TRY(dt_topology_share(&topology, comm, &share));
+    mine->threads = options->threads > 0 ? (int)options->threads : share.threads;
     snprintf(mine->host, sizeof mine->host, "%s", dt_comm_host(comm, dt_comm_rank(comm)));
     snprintf(mine->cpu, sizeof mine->cpu, "%s",
              topology.model[0] ? topology.model : "unknown model");

@@ -15,6 +15,7 @@
 #include "dtrain_version.h"
 #include "io/log.h"
 #include "io/rng.h"
+#include "launch/peak.h"
 
 /* Which samples --samples n takes must never change: neither with --seed nor with a later version.
  */
@@ -23,17 +24,20 @@ enum { SUBSET_SEED = 0 };
 /* What this rank computes with. Threads beyond the fair share are the user's wish. */
 static dt_status describe_place(const dt_setup *s, dt_place *mine) {
     dt_topology topology = {0};
+    dt_core_share share = {0};
     dt_status status = dt_comm_agree(s->comm, dt_topology_read(&topology));
     if (status == DT_OK)
-        status = dt_topology_share(&topology, s->comm, &mine->threads);
+        status = dt_topology_share(&topology, s->comm, &share);
     DT_TRY(status);
-    if (s->options.threads > 0)
-        mine->threads = (int)s->options.threads;
+    mine->threads = s->options.threads > 0 ? (int)s->options.threads : share.threads;
     mine->local_rank = dt_comm_local_rank(s->comm);
-    mine->cores_allowed = topology.cores_allowed;
-    mine->cores_total = topology.cores_total;
+    mine->job_cores = share.job_cores;
+    mine->cores_open = topology.cores_open;
     snprintf(mine->host, sizeof mine->host, "%s", dt_comm_host(s->comm, s->rank));
-    snprintf(mine->device, sizeof mine->device, "%s", topology.model[0] ? topology.model : "CPU");
+    char sets[64];
+    dt_peak_instruction_sets(sets, sizeof sets);
+    snprintf(mine->device, sizeof mine->device, "%s%s%s",
+             topology.model[0] ? topology.model : "CPU", sets[0] ? ": " : "", sets);
     return DT_OK;
 }
 

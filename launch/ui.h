@@ -15,10 +15,10 @@ typedef struct dt_ui dt_ui;
 
 typedef struct { /* a rank's place, for the banner and `devices` */
     char host[64];
-    char device[128]; /* "AMD EPYC 9B14, AVX-512, bf16" */
+    char device[192]; /* "AMD EPYC 9B14: AVX2, AVX-512" */
     int threads;
     int local_rank;
-    int cores_allowed, cores_total; /* of the host: that this rank may use; that there are */
+    int job_cores, cores_open; /* of the host: that its ranks may use; that they could */
 } dt_place;
 
 typedef struct {

@@ -17,7 +17,8 @@ static void test_this_machine(void) {
     dt_topology all, one;
     cpu_set_t before, single;
     T_OK(dt_topology_read(&all));
-    T_CHECK(all.cores_allowed >= 1 && all.cores_allowed <= all.cores_total);
+    T_CHECK(all.cores_allowed >= 1 && all.cores_allowed <= all.cores_open);
+    T_CHECK(all.cores_open <= all.cores_total && all.cores_quota >= 0);
     T_CHECK(all.cpus_allowed >= all.cores_allowed);
     T_CHECK(all.hyper_threads || all.cpus_allowed == all.cores_allowed);
     T_CHECK(popcount(&all.cores) == all.cores_allowed || all.cores_total > DT_MAX_CORES);
@@ -110,13 +111,26 @@ static void test_fair_threads(void) {
 static void test_share_alone(void) {
     dt_topology topology;
     dt_comm *comm = NULL;
-    int threads = 0;
+    dt_core_share share = {0, 0};
     unsetenv("OMPI_COMM_WORLD_SIZE");
     T_OK(dt_comm_create(NULL, NULL, &comm));
     T_OK(dt_topology_read(&topology));
-    T_OK(dt_topology_share(&topology, comm, &threads));
-    T_CHECK(threads == topology.cores_allowed || topology.cores_total > DT_MAX_CORES);
+    topology.cores_quota = 0;
+    T_OK(dt_topology_share(&topology, comm, &share));
+    T_CHECK(share.threads == topology.cores_allowed || topology.cores_total > DT_MAX_CORES);
+    T_CHECK(share.job_cores == share.threads);
+    topology.cores_quota = 1;
+    T_OK(dt_topology_share(&topology, comm, &share));
+    T_CHECK(share.threads == 1);
     dt_comm_free(&comm);
+}
+
+static void test_quota(void) {
+    T_CHECK(dt_quota_parse("200000 100000\n") == 2 && dt_quota_parse("200001 100000") == 3);
+    T_CHECK(dt_quota_parse("50000\n100000\n") == 1); /* two files of version 1, joined */
+    T_CHECK(dt_quota_parse("max 100000") == 0 && dt_quota_parse("-1\n100000\n") == 0);
+    T_CHECK(dt_quota_parse("") == 0 && dt_quota_parse("100000") == 0);
+    T_CHECK(dt_quota_parse("1 0") == 0);
 }
 
 /* A start may take 0.3 s in all; the best of some reads is what it costs on an idle machine. */
@@ -142,6 +156,7 @@ int main(void) {
     test_hyper_threads();
     test_fair_threads();
     test_share_alone();
+    test_quota();
     test_fast();
     return t_finish();
 }

@@ -67,9 +67,9 @@ static void show_steps(dt_ui *ui, int64_t from, int64_t to, double seconds_each)
 
 static void show_banner(dt_ui *ui) {
     static const dt_place places[3] = {
-        {.host = "alpha", .device = "some CPU", .threads = 2, .cores_allowed = 4, .cores_total = 8},
-        {.host = "alpha", .device = "some CPU", .threads = 2, .cores_allowed = 4, .cores_total = 8},
-        {.host = "beta", .device = "some CPU", .threads = 1, .cores_allowed = 2, .cores_total = 8}};
+        {.host = "alpha", .device = "some CPU", .threads = 2, .job_cores = 8, .cores_open = 8},
+        {.host = "alpha", .device = "some CPU", .threads = 2, .job_cores = 8, .cores_open = 8},
+        {.host = "beta", .device = "some CPU", .threads = 1, .job_cores = 2, .cores_open = 8}};
     dt_banner banner = {.options = &options,
                         .net = net,
                         .places = places,
