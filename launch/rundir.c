@@ -2,13 +2,20 @@
  *
  * A run never writes over another: a directory that holds one is refused unless it is to be
  * resumed. That the directory can be written to is tried at once: better no run than one whose
- * result is lost. */
+ * result is lost.
+ *
+ * Two runs in one directory would write over each other's temporary files, so a run holds a lock on
+ * its log.jsonl. The system takes it back from a run that dies. Where the file system knows no
+ * locks there is none. */
 #include "launch/rundir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,31 +51,55 @@ static void read_latest(char dir[DT_PATH_MAX]) {
     }
 }
 
-static dt_status refuse_used(const char *dir) {
-    static const char *const signs[] = {"run.h5", "latest.h5"};
-    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++) {
-        char path[DT_PATH_MAX];
-        DT_TRY(dt_path_join(path, dir, signs[i]));
-        if (dt_path_exists(path))
-            return dt_fail(DT_EUSAGE,
-                           "%s holds a run already (%s): go on with it by --resume, or choose "
-                           "another --out",
-                           dir, path);
-    }
-    return DT_OK;
+static dt_status refuse(const char *dir, const char *sign) {
+    return dt_fail(
+        DT_EUSAGE,
+        "%s holds a run already (%s): go on with it by --resume, or choose another --out", dir,
+        sign);
 }
 
-static dt_status probe(const char *dir) {
+static dt_status refuse_used(const char *dir) {
+    DIR *d = opendir(dir);
+    dt_status status = DT_OK;
+    if (!d) /* not there yet; or not to be read: then it is tried by writing */
+        return DT_OK;
+    for (struct dirent *entry; status == DT_OK && (entry = readdir(d)) != NULL;)
+        if (strcmp(entry->d_name, "run.h5") == 0 || strcmp(entry->d_name, "latest.h5") == 0 ||
+            fnmatch("checkpoint-*.h5", entry->d_name, 0) == 0)
+            status = refuse(dir, entry->d_name);
+    closedir(d);
+    return status;
+}
+
+/* Room for the longest name of a file in dir. */
+static dt_status check_length(const char *dir) {
+    char path[DT_PATH_MAX];
+    return dt_path_join(path, dir, "checkpoint-9223372036854775807.h5.tmp");
+}
+
+/* A run that was killed a moment ago may take some time to be gone. */
+static dt_status lock(int fd, const char *dir) {
+    enum { TURNS = 50, TURN_MICROSECONDS = 100000 };
+    for (int i = 0; i < TURNS; i++) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+            return DT_OK;
+        usleep(TURN_MICROSECONDS);
+    }
+    return dt_fail(DT_EUSAGE,
+                   "another run is writing to %s: wait for its end, or choose another --out", dir);
+}
+
+static dt_status claim_dir(const char *dir, int *claim) {
     char path[DT_PATH_MAX];
     DT_TRY(dt_path_join(path, dir, "log.jsonl"));
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (fd < 0)
+    *claim = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (*claim < 0)
         return dt_fail(DT_EIO, "cannot write to the run directory: %s: %s", path, strerror(errno));
-    close(fd);
-    return DT_OK;
+    return lock(*claim, dir);
 }
 
-dt_status dt_rundir_choose(const dt_options *options, char dir[DT_PATH_MAX]) {
+dt_status dt_rundir_choose(const dt_options *options, char dir[DT_PATH_MAX], int *claim) {
+    *claim = -1;
     snprintf(dir, DT_PATH_MAX, "%s", options->out);
     if (!dir[0] && options->resume)
         read_latest(dir);
@@ -76,6 +107,18 @@ dt_status dt_rundir_choose(const dt_options *options, char dir[DT_PATH_MAX]) {
         DT_TRY(make_dated(dir));
     else if (!options->resume)
         DT_TRY(refuse_used(dir));
+    DT_TRY(check_length(dir));
     DT_TRY(dt_mkdirs(dir));
-    return probe(dir);
+    dt_status status = claim_dir(dir, claim);
+    if (status == DT_OK && !options->resume) /* again: it may have been another's until now */
+        status = refuse_used(dir);
+    if (status != DT_OK)
+        dt_rundir_release(claim);
+    return status;
+}
+
+void dt_rundir_release(int *claim) {
+    if (*claim >= 0)
+        close(*claim);
+    *claim = -1;
 }

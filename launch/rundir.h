@@ -4,10 +4,14 @@
 
 #include "launch/options.h"
 
-/* Choose, make and probe the run directory: --out, else with --resume what runs/latest links to,
+/* Choose, make and claim the run directory: --out, else with --resume what runs/latest links to,
  * else (and when there is no such link) a new runs/<date>-<time>, to which runs/latest then links.
- * DT_EUSAGE: it holds a run already, and --resume is not given. DT_EIO: it cannot be made or
- * written to. */
-DT_NODISCARD dt_status dt_rundir_choose(const dt_options *options, char dir[DT_PATH_MAX]);
+ * It stays claimed, so that no other run writes to it, until dt_rundir_release(claim).
+ * DT_EUSAGE: it holds a run already, and --resume is not given; or another run writes to it.
+ * DT_EIO: it cannot be made or written to. */
+DT_NODISCARD dt_status dt_rundir_choose(const dt_options *options, char dir[DT_PATH_MAX],
+                                        int *claim);
+/* *claim becomes -1; -1 is fine. */
+void dt_rundir_release(int *claim);
 
 #endif

@@ -32,6 +32,7 @@
 typedef struct {
     dt_setup setup;
     char dir[DT_PATH_MAX];
+    int claim; /* on dir, of rank 0 */
     dt_position at;
     int64_t steps; /* an epoch */
     dt_schedule_config schedule;
@@ -310,7 +311,7 @@ static dt_status run(trainer *t) {
 
 static dt_status choose_directory(trainer *t) {
     dt_setup *s = &t->setup;
-    dt_status status = s->rank == 0 ? dt_rundir_choose(&s->options, t->dir) : DT_OK;
+    dt_status status = s->rank == 0 ? dt_rundir_choose(&s->options, t->dir, &t->claim) : DT_OK;
     DT_TRY(dt_comm_agree(s->comm, status));
     return dt_comm_bcast(s->comm, t->dir, sizeof t->dir, 0);
 }
@@ -455,6 +456,7 @@ static void end(trainer *t) {
     dt_saver_close(&t->saver);
     dt_history_close(&t->history);
     dt_ui_close(&t->ui);
+    dt_rundir_release(&t->claim);
     dt_stepper_close(&t->stepper);
     dt_setup_close(&t->setup);
     free(t->confusion);
@@ -462,7 +464,7 @@ static void end(trainer *t) {
 }
 
 dt_status dt_train(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
-    trainer t = {.saved_step = -1, .saved_epoch = -1};
+    trainer t = {.claim = -1, .saved_step = -1, .saved_epoch = -1};
     dt_status status = dt_setup_open(&t.setup, options, backend, comm);
     if (status == DT_OK)
         status = begin(&t);
