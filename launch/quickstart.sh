@@ -22,7 +22,7 @@ say "what it needs"
 ./launch/setup.sh
 say "build"
 quietly cmake --preset release
-quietly cmake --build --preset release --parallel "$(nproc)"
+quietly cmake --build --preset release --target dtrain --parallel "$(nproc)"
 ./dtrain --version
 say "data"
 ./launch/fetch-data.sh
