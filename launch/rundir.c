@@ -77,25 +77,38 @@ static dt_status check_length(const char *dir) {
     return dt_path_join(path, dir, "checkpoint-9223372036854775807.h5.tmp");
 }
 
-/* A run that was killed a moment ago may take some time to be gone. */
-static dt_status lock(int fd, const char *dir) {
-    enum { TURNS = 50, TURN_MICROSECONDS = 100000 };
+/* Lock the file at path through *claim; false if another process has the lock. A descriptor that
+ * only reads does not keep the file system from being remounted read-only; NFS wants one that
+ * writes. */
+static bool try_lock(const char *path, int *claim) {
+    static const int modes[] = {O_RDONLY, O_RDWR};
+    int why = 0;
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        *claim = open(path, modes[i] | O_CLOEXEC);
+        why = *claim < 0 || flock(*claim, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+        if (why != EBADF && why != EWOULDBLOCK)
+            return true; /* locked, or without locks */
+        close(*claim);
+    }
+    *claim = -1;
+    return why != EWOULDBLOCK;
+}
+
+static dt_status claim_dir(const char *dir, int *claim) {
+    enum { TURNS = 50, TURN_MICROSECONDS = 100000 }; /* one that was killed may not be gone yet */
+    char path[DT_PATH_MAX];
+    DT_TRY(dt_path_join(path, dir, "log.jsonl"));
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return dt_fail(DT_EIO, "cannot write to the run directory: %s: %s", path, strerror(errno));
+    close(fd);
     for (int i = 0; i < TURNS; i++) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        if (try_lock(path, claim))
             return DT_OK;
         usleep(TURN_MICROSECONDS);
     }
     return dt_fail(DT_EUSAGE,
                    "another run is writing to %s: wait for its end, or choose another --out", dir);
-}
-
-static dt_status claim_dir(const char *dir, int *claim) {
-    char path[DT_PATH_MAX];
-    DT_TRY(dt_path_join(path, dir, "log.jsonl"));
-    *claim = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (*claim < 0)
-        return dt_fail(DT_EIO, "cannot write to the run directory: %s: %s", path, strerror(errno));
-    return lock(*claim, dir);
 }
 
 dt_status dt_rundir_choose(const dt_options *options, char dir[DT_PATH_MAX], int *claim) {
