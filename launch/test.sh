@@ -87,6 +87,7 @@ stage_clang() {
 }
 stage_tidy() {
     cmake -S . -B "$logs/clang" -DCMAKE_C_COMPILER=clang -DDT_WERROR=ON >/dev/null
+    cmake --build "$logs/clang" --target dt_version >/dev/null # the header that sources include
     sources c | grep -v '^tests/' | each clang-tidy --quiet -p "$logs/clang" 2> >(grep -v generated)
 }
 stage_cppcheck() {
@@ -95,11 +96,12 @@ stage_cppcheck() {
         -D_GNU_SOURCE -I. io model dist launch
 }
 stage_release() {
-    build gcc -DCMAKE_C_COMPILER=gcc -DDT_WERROR=ON >/dev/null
+    stage_gcc >/dev/null
     run_ctest gcc none
 }
 stage_install() { # what `cmake --install` leaves works
     local to=$logs/installed
+    stage_gcc >/dev/null
     rm -rf "$to"
     cmake --install "$logs/gcc" --prefix "$to"
     "$to/bin/dtrain" --version
@@ -126,6 +128,7 @@ stage_tsan() { # by default what has threads of our own: the worker pool, queues
 }
 stage_valgrind() {
     local test
+    stage_gcc >/dev/null
     for test in idx checkpoint; do
         SRC=$root tests/in-temp.sh valgrind --quiet --error-exitcode=1 --leak-check=full --errors-for-leak-kinds=definite "$logs/gcc/tests/test_$test"
     done
