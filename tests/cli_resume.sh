@@ -95,7 +95,7 @@ mkdir limit
 rc=75
 while [ "$rc" -eq 75 ] && [ "$turns" -lt 40 ]; do
     turns=$((turns + 1))
-    train $((turns % 3 + 1)) --resume --out limit --time-limit 0.4s
+    train $((turns % 3 + 1)) --resume --out limit --time-limit 0.15s
 done
 check "a time limit ends with 75 until the run is done" [ "$rc" -eq 0 ]
 check "in more than one turn ($turns)" [ "$turns" -gt 1 ]
