@@ -124,11 +124,11 @@ void dt_banner_print(FILE *to, const dt_banner *b, const dt_term *term) {
 
 void dt_banner_warn(const dt_banner *b) {
     if (b->total_workers > b->max_micros)
-        dt_warn("no work for %d of %d workers: a batch of %d is %d micro-batches of %d; a larger "
+        dt_warn("no work for %d of %d workers: a batch of %d is %d micro-batch%s of %d; a larger "
                 "--batch or a smaller "
                 "--micro-batch gives more",
                 b->total_workers - b->max_micros, b->total_workers, b->batch, b->max_micros,
-                b->micro);
+                b->max_micros == 1 ? "" : "es", b->micro);
     for (int r = 0; r < b->n_ranks; r++) {
         const dt_place *place = &b->places[r];
         if (place->job_cores >= place->cores_open)

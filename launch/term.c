@@ -1,8 +1,8 @@
 /* launch/term.c - stdout, terminals and numbers.
  *
  * Open MPI gives every rank a pseudo-terminal for stdout, wherever its own goes: under mpirun a
- * terminal is one only if mpirun, our parent, writes to one; its size is asked there too. On
- * another host than mpirun's there is none to be found. */
+ * terminal is one only if mpirun, our parent or its parent, writes to one; its size is asked there
+ * too. On another host than mpirun's there is none to be found. */
 #include "launch/term.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Asked of a locale of our own: setlocale() would change the whole program's. */
@@ -30,28 +31,52 @@ static bool is_under_mpirun(void) {
     return getenv("OMPI_COMM_WORLD_SIZE") != NULL;
 }
 
-/* Open the terminal that the parent's stdout is; -1 if it is none. */
-static int open_parents_terminal(void) {
-    char link[64], target[256];
-    snprintf(link, sizeof link, "/proc/%ld/fd/1", (long)getppid());
-    ssize_t n = readlink(link, target, sizeof target - 1);
-    if (n < 5 || strncmp(target, "/dev/", 5) != 0)
+/* The parent of a process; 0 if it cannot be told. */
+static long parent_of(long pid) {
+    char path[64];
+    long parent = 0;
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    if (fscanf(f, "%*d (%*[^)]) %*c %ld", &parent) != 1)
+        parent = 0;
+    fclose(f);
+    return parent;
+}
+
+/* Open mpirun's stdout if it is a terminal; -1 if it is none. Between it and us may be scripts,
+ * which write to the same pseudo-terminal as we do. */
+static int open_launchers_terminal(int fd) {
+    struct stat ours, theirs;
+    if (fstat(fd, &ours) != 0)
         return -1;
-    int fd = open(link, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (fd >= 0 && !isatty(fd)) {
-        close(fd);
-        return -1;
+    for (long pid = getppid(); pid > 1; pid = parent_of(pid)) {
+        char link[64];
+        snprintf(link, sizeof link, "/proc/%ld/fd/1", pid);
+        if (stat(link, &theirs) != 0)
+            return -1;
+        if (theirs.st_rdev == ours.st_rdev && S_ISCHR(theirs.st_mode))
+            continue;
+        if (!S_ISCHR(theirs.st_mode))
+            return -1;
+        int found = open(link, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+        if (found >= 0 && !isatty(found)) {
+            close(found);
+            return -1;
+        }
+        return found;
     }
-    return fd;
+    return -1;
 }
 
 static bool is_terminal(int fd) {
     if (!isatty(fd) || !is_under_mpirun())
         return isatty(fd);
-    int parents = open_parents_terminal();
-    if (parents >= 0)
-        close(parents);
-    return parents >= 0;
+    int launchers = open_launchers_terminal(fd);
+    if (launchers >= 0)
+        close(launchers);
+    return launchers >= 0;
 }
 
 dt_term dt_term_of(int fd) {
@@ -72,10 +97,10 @@ dt_term dt_term_of(int fd) {
 
 int dt_term_width(int fd) {
     struct winsize size = {0};
-    int parents = is_under_mpirun() ? open_parents_terminal() : -1;
-    int failed = ioctl(parents >= 0 ? parents : fd, TIOCGWINSZ, &size);
-    if (parents >= 0)
-        close(parents);
+    int launchers = is_under_mpirun() ? open_launchers_terminal(fd) : -1;
+    int failed = ioctl(launchers >= 0 ? launchers : fd, TIOCGWINSZ, &size);
+    if (launchers >= 0)
+        close(launchers);
     if (!failed && size.ws_col > 0)
         return size.ws_col;
     const char *columns = getenv("COLUMNS");
