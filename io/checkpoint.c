@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "dtrain_version.h"
+#include "io/dataset.h"
 #include "io/h5.h"
 #include "io/log.h"
 
@@ -80,6 +81,7 @@ static void put_attributes(dt_h5 *file, const dt_checkpoint *c) {
     dt_h5_put_text(file, "/", "config", c->config ? c->config : "{}");
     dt_h5_put_text(file, "/", "fingerprint", c->fingerprint ? c->fingerprint : "");
     dt_h5_put_text(file, "/", "data", c->data_name ? c->data_name : "");
+    dt_h5_put_texts(file, "/", "data_files", 4, dt_dataset_files);
     dt_h5_put_texts(file, "/", "data_sha256", 4, sha256);
     dt_h5_put_text(file, "/", "params_sha256", c->params_sha256);
 }

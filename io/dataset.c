@@ -19,7 +19,7 @@ enum { TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS, N_FILES };
 
 enum { SIDE_MAX = 4096, THREADS_MAX = 16, N_SUMS = 8 };
 
-static const char *const base_name[N_FILES] = {"train-images", "train-labels", "t10k-images",
+const char *const dt_dataset_files[N_FILES] = {"train-images", "train-labels", "t10k-images",
                                                "t10k-labels"};
 static const char *const ending[N_FILES] = {"idx3-ubyte", "idx1-ubyte", "idx3-ubyte", "idx1-ubyte"};
 
@@ -27,8 +27,8 @@ static const char *const ending[N_FILES] = {"idx3-ubyte", "idx1-ubyte", "idx3-ub
 static dt_status find_file(const char *dir, int file, char path[DT_PATH_MAX]) {
     char name[64];
     for (int i = 0; i < 4; i++) {
-        snprintf(name, sizeof name, "%s%c%s%s", base_name[file], i < 2 ? '-' : '.', ending[file],
-                 i % 2 ? ".gz" : "");
+        snprintf(name, sizeof name, "%s%c%s%s", dt_dataset_files[file], i < 2 ? '-' : '.',
+                 ending[file], i % 2 ? ".gz" : "");
         DT_TRY(dt_path_join(path, dir, name));
         if (dt_path_exists(path))
             return DT_OK;
@@ -36,7 +36,7 @@ static dt_status find_file(const char *dir, int file, char path[DT_PATH_MAX]) {
     return dt_fail(DT_EDATA,
                    "%s: no %s-%s there (nor with .gz, nor named %s.%s): launch/fetch-data.sh gets "
                    "MNIST, --data names another directory",
-                   dir, base_name[file], ending[file], base_name[file], ending[file]);
+                   dir, dt_dataset_files[file], ending[file], dt_dataset_files[file], ending[file]);
 }
 
 /* Jobs for a few threads. A thread that fails leaves the first failure here for the one that waits.

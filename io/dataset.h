@@ -25,6 +25,9 @@ typedef struct {
     dt_idx file[4];
 } dt_dataset;
 
+/* What path[i], sha256[i] and file[i] are: "train-images" ... */
+extern const char *const dt_dataset_files[4];
+
 /* Open and check everything. DT_EDATA names the file that is missing or wrong and how to get one
  * (launch/fetch-data.sh). Frees all on failure. Hashing is spread over up to n_threads threads. */
 DT_NODISCARD dt_status dt_dataset_open(const char *dir, int n_threads, dt_dataset **out);

@@ -142,13 +142,21 @@ static void free_rows(dt_run *run) {
     run->n_confusion = 0;
 }
 
+static void free_values(dt_attribute *a) {
+    for (size_t i = 0; a->kind == DT_RUN_TEXT && i < a->n; i++)
+        free(a->value.texts[i]);
+    free(a->value.texts); /* whichever it is */
+    a->value.texts = NULL;
+    a->n = 0;
+}
+
 void dt_run_free(dt_run **run) {
     if (!run || !*run)
         return;
     free_rows(*run);
     for (int i = 0; i < (*run)->n_attributes; i++) {
         free((*run)->attribute[i].name);
-        free((*run)->attribute[i].text);
+        free_values(&(*run)->attribute[i]);
     }
     free(*run);
     *run = NULL;
@@ -156,7 +164,7 @@ void dt_run_free(dt_run **run) {
 
 /* --- attributes --- */
 
-/* The attribute of this name, empty; made where it is new. */
+/* The attribute of this name; made, without a value, where it is new. */
 static dt_status attribute_for(dt_run *run, const char *name, dt_attribute **out) {
     static const char *const own[] = {"format", "format_version", "dtrain_version", "created"};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
@@ -176,39 +184,58 @@ static dt_status attribute_for(dt_run *run, const char *name, dt_attribute **out
             return dt_fail(DT_EDEVICE, "no memory for the attribute %s", name);
         run->n_attributes++;
     }
-    free(a->text);
-    a->text = NULL;
     *out = a;
     return DT_OK;
 }
 
-dt_status dt_run_set_text(dt_run *run, const char *name, const char *text) {
-    dt_attribute *a;
-    char *copy = strdup(text); /* text may be the attribute's own */
-    if (!copy)
-        return dt_fail(DT_EDEVICE, "no memory for the attribute %s", name);
+/* Replaces the value only when the new one, which may be a part of the old, is complete. */
+static dt_status set(dt_run *run, const char *name, dt_attribute *value) {
+    dt_attribute *a = NULL;
     dt_status status = attribute_for(run, name, &a);
-    if (status == DT_OK)
-        a->text = copy;
-    else
-        free(copy);
-    return status;
+    if (status != DT_OK) {
+        free_values(value);
+        return status;
+    }
+    free_values(a);
+    value->name = a->name;
+    *a = *value;
+    return DT_OK;
+}
+
+dt_status dt_run_set_texts(dt_run *run, const char *name, size_t n, const char *const *texts) {
+    dt_attribute new = {.kind = DT_RUN_TEXT, .value.texts = calloc(n, sizeof(char *))};
+    while (new.value.texts &&new.n < n && (new.value.texts[new.n] = strdup(texts[new.n])) != NULL)
+        new.n++;
+    if (new.n == n)
+        return set(run, name, &new);
+    free_values(&new);
+    return dt_fail(DT_EDEVICE, "no memory for the attribute %s", name);
+}
+
+/* Whole or other numbers: both are 8 bytes. */
+static dt_status set_numbers(dt_run *run, const char *name, dt_run_kind kind, size_t n,
+                             const void *values) {
+    dt_attribute new = {.kind = kind, .n = n, .value.ints = malloc(n * sizeof(int64_t))};
+    if (!new.value.ints)
+        return dt_fail(DT_EDEVICE, "no memory for the attribute %s", name);
+    memcpy(new.value.ints, values, n * sizeof(int64_t));
+    return set(run, name, &new);
+}
+
+dt_status dt_run_set_ints(dt_run *run, const char *name, size_t n, const int64_t *values) {
+    return set_numbers(run, name, DT_RUN_INT, n, values);
+}
+
+dt_status dt_run_set_text(dt_run *run, const char *name, const char *text) {
+    return dt_run_set_texts(run, name, 1, &text);
 }
 
 dt_status dt_run_set_int(dt_run *run, const char *name, int64_t value) {
-    dt_attribute *a;
-    DT_TRY(attribute_for(run, name, &a));
-    a->is_integer = 1;
-    a->integer = value;
-    return DT_OK;
+    return set_numbers(run, name, DT_RUN_INT, 1, &value);
 }
 
 dt_status dt_run_set_number(dt_run *run, const char *name, double value) {
-    dt_attribute *a;
-    DT_TRY(attribute_for(run, name, &a));
-    a->is_integer = 0;
-    a->number = value;
-    return DT_OK;
+    return set_numbers(run, name, DT_RUN_NUMBER, 1, &value);
 }
 
 /* --- rows that need more than dt_table_add() --- */
@@ -364,12 +391,11 @@ static dt_status put_confusion(dt_h5 *file, const dt_run *run) {
 static void put_attributes(dt_h5 *file, const dt_run *run) {
     for (int i = 0; i < run->n_attributes; i++) {
         const dt_attribute *a = &run->attribute[i];
-        if (a->text)
-            dt_h5_put_text(file, "/", a->name, a->text);
-        else if (a->is_integer)
-            dt_h5_put(file, "/", a->name, DT_H5_I64, 1, &a->integer);
+        if (a->kind == DT_RUN_TEXT)
+            dt_h5_put_texts(file, "/", a->name, a->n, (const char *const *)a->value.texts);
         else
-            dt_h5_put(file, "/", a->name, DT_H5_F64, 1, &a->number);
+            dt_h5_put(file, "/", a->name, a->kind == DT_RUN_INT ? DT_H5_I64 : DT_H5_F64, a->n,
+                      a->value.ints);
     }
 }
 

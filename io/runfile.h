@@ -60,12 +60,17 @@ DT_NODISCARD dt_status dt_table_add(dt_table *table, int64_t key, const double *
 void dt_table_cut(dt_table *table, int64_t last);
 void dt_table_free(dt_table *table);
 
+typedef enum { DT_RUN_TEXT, DT_RUN_INT, DT_RUN_NUMBER } dt_run_kind;
+
 typedef struct {
     char *name;
-    char *text; /* a string attribute; or NULL: */
-    double number;
-    int64_t integer;
-    int is_integer;
+    dt_run_kind kind;
+    size_t n; /* a scalar if 1 */
+    union {
+        char **texts;
+        int64_t *ints;
+        double *numbers;
+    } value; /* [n] */
 } dt_attribute;
 
 typedef struct {
@@ -82,8 +87,13 @@ typedef struct {
  * 4: minimum, median, maximum and the number of the rank that has the maximum. */
 DT_NODISCARD dt_status dt_run_create(int n_ranks, int classes, dt_run **out);
 void dt_run_free(dt_run **run);
-/* Set (or replace) a root attribute. format, format_version, dtrain_version and created are the
- * file's own. */
+/* Set (or replace) a root attribute of n values, at least one. format, format_version,
+ * dtrain_version and created are the file's own. */
+DT_NODISCARD dt_status dt_run_set_texts(dt_run *run, const char *name, size_t n,
+                                        const char *const *texts);
+DT_NODISCARD dt_status dt_run_set_ints(dt_run *run, const char *name, size_t n,
+                                       const int64_t *values);
+/* The same with one value. */
 DT_NODISCARD dt_status dt_run_set_text(dt_run *run, const char *name, const char *text);
 DT_NODISCARD dt_status dt_run_set_int(dt_run *run, const char *name, int64_t value);
 DT_NODISCARD dt_status dt_run_set_number(dt_run *run, const char *name, double value);

@@ -238,15 +238,20 @@ static void test_attributes(void) {
     char name[32];
     dt_run *run;
     dt_h5 *file;
-    char *text;
-    int64_t integer;
+    static char long_text[200000]; /* HDF5 has a limit of 64 KB for what it keeps in place */
+    char *text, *texts[2];
+    int64_t integer, shape[3];
     double number;
+    memset(long_text, 'h', sizeof long_text - 1);
     T_OK(dt_run_create(1, 2, &run));
     T_FAILS(dt_run_set_text(run, "format", "x"), DT_EIO, "format");
     T_OK(dt_run_set_text(run, "hosts", "one"));
     T_OK(dt_run_set_text(run, "hosts", "one two"));
     T_OK(dt_run_set_int(run, "n", INT64_MIN));
     T_OK(dt_run_set_number(run, "x", 0.1));
+    T_OK(dt_run_set_text(run, "shape", "a text first"));
+    T_OK(dt_run_set_ints(run, "shape", 3, (const int64_t[]){1, 28, -28}));
+    T_OK(dt_run_set_texts(run, "names", 2, (const char *const[]){"\xc3\xa4", long_text}));
     T_OK(dt_run_write(in_dir("run.h5"), run));
     T_OK(dt_h5_open(in_dir("run.h5"), "dtrain-run", 1, &file));
     if (file) {
@@ -256,6 +261,13 @@ static void test_attributes(void) {
         T_OK(dt_h5_get(file, "/", "n", DT_H5_I64, 1, &integer));
         T_OK(dt_h5_get(file, "/", "x", DT_H5_F64, 1, &number));
         T_CHECK(integer == INT64_MIN && number == 0.1);
+        T_OK(dt_h5_get(file, "/", "shape", DT_H5_I64, 3, shape));
+        T_CHECK(shape[0] == 1 && shape[1] == 28 && shape[2] == -28);
+        T_OK(dt_h5_get_texts(file, "/", "names", 2, texts));
+        T_CHECK(texts[0] && strcmp(texts[0], "\xc3\xa4") == 0);
+        T_CHECK(texts[1] && strcmp(texts[1], long_text) == 0);
+        free(texts[0]);
+        free(texts[1]);
         T_FAILS(dt_h5_get(file, "/", "x", DT_H5_I64, 1, &integer), DT_EIO, "another type");
         T_FAILS(dt_h5_get(file, "/", "x", DT_H5_F64, 2, &number), DT_EIO, "2 elements");
         T_FAILS(dt_h5_get_text(file, "/", "x", &text), DT_EIO, "no UTF-8 text");
