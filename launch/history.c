@@ -20,6 +20,7 @@ enum { LOG_EVERY = 50 }; /* steps between two lines of the log */
 
 struct dt_history {
     const dt_setup *setup;
+    const dt_position *at;
     dt_run *run;
     char log[DT_PATH_MAX];
     dt_step_row *pending; /* [n_pending], not in the tables yet */
@@ -183,41 +184,102 @@ static void utc_now(char text[32]) {
     strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
 }
 
-/* The command as the system has it: words, separated by blanks here. */
-static void read_command_line(char *text, size_t nbytes) {
-    ssize_t n = -1;
-    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        n = read(fd, text, nbytes - 1);
-        close(fd);
+/* All of a small file of /proc; NULL if that fails. *n bytes, then a 0. */
+static char *read_whole(const char *path, size_t *n) {
+    enum { PART = 4096 };
+    char *text = NULL;
+    ssize_t got = -1;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    for (*n = 0; fd >= 0; *n += (size_t)got) {
+        char *grown = realloc(text, *n + PART + 1);
+        if (!grown)
+            break;
+        text = grown;
+        got = read(fd, text + *n, PART);
+        if (got <= 0)
+            break;
     }
-    text[n > 0 ? n : 0] = 0;
-    for (ssize_t i = 0; i + 1 < n; i++)
-        if (text[i] == 0)
-            text[i] = ' ';
+    if (fd >= 0)
+        close(fd);
+    if (got < 0) {
+        free(text);
+        return NULL;
+    }
+    text[*n] = 0;
+    return text;
+}
+
+/* A word as a shell would have to be given it. */
+static void print_word(FILE *f, const char *word) {
+    if (word[0] && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-+=./:,@%") == strlen(word)) {
+        fputs(word, f);
+        return;
+    }
+    fputc('\'', f);
+    for (; *word; word++)
+        fputs(*word == '\'' ? "'\\''" : (const char[]){*word, 0}, f);
+    fputc('\'', f);
+}
+
+/* Set attribute to the text that print() makes. */
+static dt_status set_printed(dt_run *run, const char *attribute,
+                             void (*print)(FILE *f, const dt_setup *s), const dt_setup *s) {
+    char *text = NULL;
+    size_t n;
+    dt_status status = DT_OK;
+    FILE *f = open_memstream(&text, &n);
+    if (f)
+        print(f, s);
+    if (!f || fclose(f) != 0)
+        status = dt_fail(DT_EDEVICE, "no memory for the attribute %s", attribute);
+    if (status == DT_OK)
+        status = dt_run_set_text(run, attribute, text);
+    free(text);
+    return status;
+}
+
+/* Words that can be given to a shell again. */
+static void print_command_line(FILE *f, const dt_setup *s) {
+    size_t n;
+    char *words = read_whole("/proc/self/cmdline", &n);
+    (void)s;
+    for (size_t at = 0; words && at < n; at += strlen(words + at) + 1) {
+        if (at > 0)
+            fputc(' ', f);
+        print_word(f, words + at);
+    }
+    free(words);
 }
 
 /* "hostA, hostB (2)": a name for each rank would be long; equal neighbours are counted. */
-static void list_places(const dt_setup *s, size_t offset, char *text, size_t nbytes) {
-    size_t at = 0;
-    text[0] = 0;
-    for (int r = 0, n; r < s->size && at < nbytes; r += n) {
+static void print_places(FILE *f, const dt_setup *s, size_t offset) {
+    for (int r = 0, n; r < s->size; r += n) {
         const char *name = (const char *)&s->places[r] + offset;
         for (n = 1; r + n < s->size; n++)
             if (strcmp((const char *)&s->places[r + n] + offset, name) != 0)
                 break;
-        int wrote = n == 1 ? snprintf(text + at, nbytes - at, "%s%s", at ? ", " : "", name)
-                           : snprintf(text + at, nbytes - at, "%s%s (%d)", at ? ", " : "", name, n);
-        at += (size_t)(wrote > 0 ? wrote : 0);
+        fprintf(f, "%s%s", r ? ", " : "", name);
+        if (n > 1)
+            fprintf(f, " (%d)", n);
     }
 }
 
+static void print_hosts(FILE *f, const dt_setup *s) {
+    print_places(f, s, offsetof(dt_place, host));
+}
+
+static void print_devices(FILE *f, const dt_setup *s) {
+    print_places(f, s, offsetof(dt_place, device));
+}
+
 static dt_status describe_data(dt_run *run, const dt_setup *s) {
-    static const char *const names[] = {"train_images_sha256", "train_labels_sha256",
-                                        "test_images_sha256", "test_labels_sha256"};
-    DT_TRY(dt_run_set_text(run, "data", s->options.data));
+    const char *sha256[4];
     for (int f = 0; f < 4; f++)
-        DT_TRY(dt_run_set_text(run, names[f], s->data->sha256[f]));
+        sha256[f] = s->data->sha256[f];
+    DT_TRY(dt_run_set_text(run, "data", dt_data_name(s)));
+    DT_TRY(dt_run_set_texts(run, "data_files", 4, dt_dataset_files));
+    DT_TRY(dt_run_set_texts(run, "data_sha256", 4, sha256));
     DT_TRY(dt_run_set_int(run, "train_samples", s->n_train));
     DT_TRY(dt_run_set_int(run, "validation_samples", s->n_validation));
     DT_TRY(dt_run_set_int(run, "test_samples", (int64_t)s->data->test.n));
@@ -226,11 +288,8 @@ static dt_status describe_data(dt_run *run, const dt_setup *s) {
 }
 
 static dt_status describe_places(dt_run *run, const dt_setup *s) {
-    char text[2048];
-    list_places(s, offsetof(dt_place, host), text, sizeof text);
-    DT_TRY(dt_run_set_text(run, "hosts", text));
-    list_places(s, offsetof(dt_place, device), text, sizeof text);
-    DT_TRY(dt_run_set_text(run, "devices", text));
+    DT_TRY(set_printed(run, "hosts", print_hosts, s));
+    DT_TRY(set_printed(run, "devices", print_devices, s));
     DT_TRY(dt_run_set_text(run, "fingerprint", s->fingerprint));
     DT_TRY(dt_run_set_text(run, "comm_library", dt_comm_library(s->comm)));
     DT_TRY(dt_run_set_int(run, "ranks", s->size));
@@ -238,26 +297,41 @@ static dt_status describe_places(dt_run *run, const dt_setup *s) {
     return dt_run_set_int(run, "workers", dt_plan_total_workers(&s->plan));
 }
 
+static dt_status describe_network(dt_run *run, const dt_setup *s) {
+    const int64_t shape[3] = {s->net->in.c, s->net->in.h, s->net->in.w};
+    DT_TRY(dt_run_set_text(run, "model", s->net->spec));
+    DT_TRY(dt_run_set_int(run, "parameters", (int64_t)s->net->n_params));
+    DT_TRY(dt_run_set_ints(run, "input_shape", 3, shape));
+    return dt_run_set_int(run, "classes", s->net->classes);
+}
+
 static dt_status describe_run(dt_run *run, const dt_setup *s) {
-    char text[2048];
+    char now[32];
     dt_json config = {0};
     dt_options_json(&s->options, &config);
     dt_status status = config.failed ? dt_fail(DT_EDEVICE, "no memory for the options")
                                      : dt_run_set_text(run, "config", config.text);
     dt_json_free(&config);
     DT_TRY(status);
-    read_command_line(text, sizeof text);
-    DT_TRY(dt_run_set_text(run, "command_line", text));
-    utc_now(text);
-    DT_TRY(dt_run_set_text(run, "start_time", text));
-    DT_TRY(dt_run_set_text(run, "model", s->net->spec));
-    DT_TRY(dt_run_set_int(run, "parameters", (int64_t)s->net->n_params));
-    DT_TRY(dt_run_set_int(run, "classes", s->net->classes));
+    utc_now(now);
+    DT_TRY(dt_run_set_text(run, "start_time", now));
+    DT_TRY(set_printed(run, "command_line", print_command_line, s));
+    DT_TRY(describe_network(run, s));
     DT_TRY(dt_run_set_int(run, "seed", (int64_t)s->options.seed));
     DT_TRY(dt_run_set_int(run, "steps_per_epoch", dt_plan_steps(&s->plan)));
     DT_TRY(dt_run_set_text(run, "best_kind", dt_best_kind(s)));
     DT_TRY(describe_places(run, s));
     return describe_data(run, s);
+}
+
+/* Where the run is: the attributes that a checkpoint has too. */
+static dt_status describe_position(dt_run *run, const dt_position *at) {
+    DT_TRY(dt_run_set_int(run, "epoch", at->epoch));
+    DT_TRY(dt_run_set_int(run, "step", at->step));
+    DT_TRY(dt_run_set_int(run, "samples_seen", at->samples_seen));
+    DT_TRY(dt_run_set_ints(run, "epoch_sums", DT_N_SUMS, at->sums));
+    DT_TRY(dt_run_set_number(run, "best_value", at->best_value));
+    return dt_run_set_int(run, "best_step", at->best_step);
 }
 
 /* -------------------------------------------------------------------------------------------- */
@@ -268,6 +342,7 @@ dt_run *dt_history_tables(dt_history *h, int status) {
     utc_now(text);
     note(h, dt_run_set_text(h->run, "end_time", text));
     note(h, dt_run_set_int(h->run, "exit_status", status));
+    note(h, describe_position(h->run, h->at));
     return h->run;
 }
 
@@ -280,16 +355,19 @@ int64_t dt_history_failures(const dt_history *h) {
     return h->failures;
 }
 
-/* Nothing to keep from before the first update: its row is made again. */
-static void restore(dt_history *h, const char *dir, const dt_position *at) {
-    char path[DT_PATH_MAX];
-    if (at->resumed_step < 1)
-        return;
-    dt_status status = dt_path_join(path, dir, "run.h5");
-    if (status == DT_OK)
-        status = dt_run_restore(path, at->epoch, at->step, h->run);
+/* The rows up to here of the record that is there. One that cannot be read is kept beside the new
+ * one. Nothing is to be kept from before the first update: its row is made again. */
+static dt_status restore(dt_history *h, const char *dir) {
+    char path[DT_PATH_MAX], aside[DT_PATH_MAX];
+    if (h->at->resumed_step < 1)
+        return DT_OK;
+    DT_TRY(dt_path_join(path, dir, "run.h5"));
+    DT_TRY(dt_path_join(aside, dir, "run.h5.unreadable"));
+    dt_status status = dt_run_restore(path, h->at->epoch, h->at->step, h->run);
     if (status != DT_OK)
-        dt_warn("%s: the record starts anew at step %lld", dt_error(), (long long)at->step);
+        dt_warn("%s: the record starts anew at step %lld%s", dt_error(), (long long)h->at->step,
+                rename(path, aside) == 0 ? ", the old one is kept as run.h5.unreadable" : "");
+    return dt_run_set_text(h->run, "params_sha256", h->at->resumed_sha256);
 }
 
 dt_status dt_history_open(const dt_setup *setup, const char *dir, const dt_position *at,
@@ -299,10 +377,11 @@ dt_status dt_history_open(const dt_setup *setup, const char *dir, const dt_posit
     if (!h)
         return dt_fail(DT_EDEVICE, "no memory for the record of %s", dir);
     h->setup = setup;
+    h->at = at;
     dt_status status;
     DT_TRY_GOTO(status, dt_path_join(h->log, dir, "log.jsonl"), failed);
     DT_TRY_GOTO(status, dt_run_create(setup->size, setup->net->classes, &h->run), failed);
-    restore(h, dir, at);
+    DT_TRY_GOTO(status, restore(h, dir), failed);
     DT_TRY_GOTO(status, describe_run(h->run, setup), failed);
     log_start(h, at);
     return DT_OK;

@@ -12,8 +12,8 @@
 
 typedef struct dt_history dt_history;
 
-/* A new history, or with at->resumed_step >= 0 the one in dir up to there. DT_EDEVICE: no memory.
- */
+/* A new history, or with at->resumed_step >= 0 the one in dir up to there. setup and at are not
+ * copied: what at says later is recorded later. DT_EDEVICE: no memory. */
 DT_NODISCARD dt_status dt_history_open(const dt_setup *setup, const char *dir,
                                        const dt_position *at, dt_history **out);
 void dt_history_close(dt_history **history);

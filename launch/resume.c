@@ -73,11 +73,10 @@ static dt_status describe_run(dt_checkpoint *c, const dt_setup *s, const dt_posi
     const dt_dataset *data = s->data;
     dt_json config = {0};
     dt_options_json(&s->options, &config);
-    const char *slash = strrchr(s->options.data, '/');
     c->config = config.text;
     c->model = strdup(s->net->spec);
     c->fingerprint = strdup(s->fingerprint);
-    c->data_name = strdup(slash && slash[1] ? slash + 1 : s->options.data);
+    c->data_name = strdup(dt_data_name(s));
     if (config.failed || !c->model || !c->fingerprint || !c->data_name)
         return dt_fail(DT_EDEVICE, "no memory for a checkpoint");
     c->input_shape[0] = s->net->in.c;
@@ -123,6 +122,11 @@ dt_status dt_snapshot(const dt_setup *setup, const dt_position *at, dt_checkpoin
 failed:
     dt_checkpoint_free(&c);
     return status;
+}
+
+const char *dt_data_name(const dt_setup *setup) {
+    const char *slash = strrchr(setup->options.data, '/');
+    return slash && slash[1] ? slash + 1 : setup->options.data;
 }
 
 const char *dt_best_kind(const dt_setup *setup) {
@@ -216,6 +220,7 @@ static dt_status read_newest(const dt_setup *s, const char *dir, dt_position *at
                         .best_value = c->best_value,
                         .best_step = c->best_step,
                         .resumed_step = c->step};
+    memcpy(at->resumed_sha256, c->params_sha256, sizeof at->resumed_sha256);
     for (int i = 0; i < DT_N_SUMS; i++)
         at->sums[i] = c->epoch_sums[i];
     return DT_OK;

@@ -11,14 +11,17 @@ typedef struct {
     int64_t epoch; /* completed, with their evaluation */
     int64_t step;  /* updates done in all */
     int64_t samples_seen;
-    int64_t sums[DT_N_SUMS]; /* of the running epoch */
-    double best_value;       /* percent; NaN: none yet */
-    int64_t best_step;       /* -1: none yet */
-    int64_t resumed_step;    /* -1: a new run */
+    int64_t sums[DT_N_SUMS];            /* of the running epoch */
+    double best_value;                  /* percent; NaN: none yet */
+    int64_t best_step;                  /* -1: none yet */
+    int64_t resumed_step;               /* -1: a new run */
+    char resumed_sha256[DT_SHA256_HEX]; /* of the parameters there */
 } dt_position;
 
 /* "validation" or "test": what best_value measures. */
 const char *dt_best_kind(const dt_setup *setup);
+/* What files call the data set: the last component of --data. */
+const char *dt_data_name(const dt_setup *setup);
 
 /* Put parameters and optimizer state into every rank's device: of the newest whole checkpoint in
  * dir (with --resume, if there is one), of --init, or of the seed. Collective; rank 0 alone reads

@@ -62,8 +62,15 @@ static dt_status write_run(dt_saver *w) {
     return dt_run_write(path, w->run);
 }
 
+/* The digest of the state that the record tells of is known here alone. */
+static dt_status name_parameters(dt_saver *w) {
+    return dt_run_set_text(w->run, "params_sha256", w->checkpoint->params_sha256);
+}
+
 static void write_job(dt_saver *w) {
     if (w->checkpoint && write_checkpoint(w) != DT_OK)
+        note_failure(w);
+    if (w->checkpoint && w->run && name_parameters(w) != DT_OK)
         note_failure(w);
     if (w->run && write_run(w) != DT_OK)
         note_failure(w);

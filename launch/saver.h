@@ -24,7 +24,7 @@ void dt_saver_tidy(dt_saver *saver, int64_t step, int64_t best_step);
 void dt_saver_wait(dt_saver *saver);
 /* Wait, then have checkpoint (may be NULL; taken over and set to NULL) and run (may be NULL; must
  * not change before the next dt_saver_wait()) written. latest.h5 then links to the checkpoint, and
- * best.h5 too if is_best. */
+ * best.h5 too if is_best; run gets the attribute params_sha256 of it. */
 void dt_saver_submit(dt_saver *saver, dt_checkpoint **checkpoint, bool is_best, dt_run *run);
 
 typedef struct {

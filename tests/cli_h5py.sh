@@ -54,25 +54,85 @@ for part, n in (("train", 96), ("t10k", 32)):
     with open(f"data/{part}-labels-idx1-ubyte", "wb") as f:
         f.write(np.array([0x801, n], ">u4").tobytes() + (np.arange(n) % 4).astype(np.uint8).tobytes())
 PY
-if "$DTRAIN" --data data --out run --model 'conv 4 3; relu; pool 2; fc 4' --epochs 2 --batch 32 --micro-batch 16 \
-    --device cpu --threads 1 --seed 5 --quiet; then passed; else failed "the run"; fi
-check run/run.h5 run/latest.h5 run/best.h5 run/checkpoint-*.h5
+# train OUT RANKS ARGUMENTS...: six steps, three an epoch; a word with a blank and a quote in it
+train() {
+    local out=$1 ranks=$2
+    shift 2
+    local words=(--data data --out "$out" --model 'conv 4 3; relu; pool 2; fc 4' --epochs 2 --batch 32 --micro-batch 16
+        --device cpu --threads 1 --seed 5 --quiet "$@")
+    if [ "$ranks" -eq 1 ]; then "$DTRAIN" "${words[@]}"; else "$MPIRUN" -np "$ranks" "$DTRAIN" "${words[@]}"; fi
+}
+if train "one's run" 1 && train two 2 --validation 32; then passed; else failed "the runs"; fi
+check "one's run"/*.h5 two/*.h5
 cat >facts.py <<'PY'
-import h5py, numpy as np
-with h5py.File("run/run.h5") as f:
-    assert list(f["epochs/epoch"]) == [0, 1, 2], list(f["epochs/epoch"])
-    assert list(f["steps/step"]) == [1, 2, 3, 4, 5, 6], list(f["steps/step"])
-    assert f["ranks/images"].shape == (2, 1) and np.all(f["ranks/images"][()] == 96), f["ranks/images"][()]
-    c = f["confusion"][()]
-    assert np.all(c.sum(axis=(1, 2)) == 32) and np.all(c.sum(axis=2) == 8), c
-    accuracy = 100 * np.trace(c, axis1=1, axis2=2) / 32
-    assert np.allclose(f["epochs/test_accuracy"][()], accuracy), (f["epochs/test_accuracy"][()], accuracy)
-    assert np.all(np.isnan(f["epochs/validation_loss"][()]))
-    assert np.all(f["epochs/seconds"][1:] > 0)
-with h5py.File("run/latest.h5") as f:
-    assert f.attrs["step"] == 6 and f.attrs["epoch"] == 2 and f.attrs["samples_seen"] == 192
-    assert f["parameters/conv1/weight"].shape == (4, 1, 3, 3) and f["parameters/fc1/weight"].shape == (4, 144)
+import hashlib
+import json
+import shlex
+
+import h5py
+import numpy as np
+
+# Attributes of the root: every name of the design, with its type and shape.
+STR, INT, UINT, REAL = "str", "<i8", "<u8", "<f8"
+COMMON = {
+    "format": STR, "format_version": INT, "dtrain_version": STR, "created": STR, "model": STR, "input_shape": (INT, 3),
+    "classes": INT, "mean": REAL, "std": REAL, "epoch": INT, "step": INT, "samples_seen": INT, "epoch_sums": (INT, 4),
+    "best_value": REAL, "best_step": INT, "best_kind": STR, "config": STR, "fingerprint": STR, "data": STR,
+    "data_files": (STR, 4), "data_sha256": (STR, 4), "params_sha256": STR}
+CHECKPOINT = {**COMMON, "seed": UINT}
+RUN = {
+    **COMMON, "seed": INT, "command_line": STR, "hosts": STR, "devices": STR, "ranks": INT, "threads": INT, "workers": INT,
+    "comm_library": STR, "start_time": STR, "end_time": STR, "exit_status": INT, "parameters": INT, "steps_per_epoch": INT,
+    "train_samples": INT, "validation_samples": INT, "test_samples": INT}
+
+
+def check_attributes(f, table):
+    assert set(f.attrs) == set(table), set(f.attrs) ^ set(table)
+    for name, want in table.items():
+        kind, shape = want if isinstance(want, tuple) else (want, None)
+        a = f.attrs[name]
+        assert (a.shape == (shape,)) if shape else np.ndim(a) == 0, (name, a)
+        if kind == STR:
+            assert all(isinstance(x, str) and x for x in (a if shape else [a])), (name, a)
+        else:
+            assert a.dtype == kind, (name, a.dtype)
+
+
+for out, n, validation in (("one's run", 1, 0), ("two", 2, 32)):
+    train = 96 - validation
+    steps = train // 32
+    with h5py.File(f"{out}/run.h5") as f, h5py.File(f"{out}/latest.h5") as c:
+        check_attributes(f, RUN)
+        check_attributes(c, CHECKPOINT)
+        for name in COMMON:
+            if name not in ("format", "created"):
+                assert np.array_equal(f.attrs[name], c.attrs[name]), name
+        a = f.attrs
+        assert shlex.split(a["command_line"])[3:5] == ["--out", out], a["command_line"]
+        assert json.loads(a["config"])["model"] == "conv 4 3; relu; pool 2; fc 4" and json.loads(a["config"])["out"] == out
+        assert (a["step"], a["epoch"], a["samples_seen"]) == (2 * steps, 2, 2 * train)
+        assert (a["ranks"], a["threads"], a["workers"], a["exit_status"]) == (n, 1, n, 0)
+        assert a["parameters"] == 4 * 9 + 4 + 4 * 144 + 4 and a["steps_per_epoch"] == steps
+        assert (a["train_samples"], a["validation_samples"], a["test_samples"]) == (train, validation, 32)
+        assert a["best_kind"] == ("validation" if validation else "test") and list(a["input_shape"]) == [1, 12, 12]
+        assert a["hosts"].endswith("(2)") == (n == 2) and a["start_time"] <= a["end_time"]
+        for name, digest in zip(a["data_files"], a["data_sha256"]):
+            ending = "idx3-ubyte" if "images" in name else "idx1-ubyte"
+            assert digest == hashlib.sha256(open(f"data/{name}-{ending}", "rb").read()).hexdigest(), name
+        assert list(f["epochs/epoch"]) == [0, 1, 2], list(f["epochs/epoch"])
+        assert list(f["steps/step"]) == list(range(1, 2 * steps + 1)), list(f["steps/step"])
+        assert f["ranks/images"].shape == (2, n) and np.all(f["ranks/images"][()].sum(axis=1) == train), f["ranks/images"][()]
+        m = f["confusion"][()]
+        assert np.all(m.sum(axis=(1, 2)) == 32) and np.all(m.sum(axis=2) == 8), m
+        accuracy = 100 * np.trace(m, axis1=1, axis2=2) / 32
+        assert np.allclose(f["epochs/test_accuracy"][()], accuracy), (f["epochs/test_accuracy"][()], accuracy)
+        assert np.all(np.isnan(f["epochs/validation_loss"][()]) == (validation == 0))
+        assert np.all(f["epochs/seconds"][1:] > 0)
+        chosen = f["epochs/validation_accuracy" if validation else "epochs/test_accuracy"][1:]
+        assert a["best_value"] == chosen.max() and a["best_step"] == (1 + chosen.argmax()) * steps, (a["best_value"], chosen)
+        assert c["parameters/conv1/weight"].shape == (4, 1, 3, 3) and c["parameters/fc1/weight"].shape == (4, 144)
 PY
-if "$python" facts.py; then passed; else failed "what the run wrote"; fi
+if "$python" facts.py; then passed; else failed "what the runs wrote"; fi
+if h5ls -r two/run.h5 >said && grep -q '^/ranks/wait_seconds *Dataset {2, 2}' said; then passed; else failed "h5ls: $(cat said)"; fi
 echo "$n_passed passed, $n_failed failed"
 [ "$n_failed" -eq 0 ] && [ "$n_passed" -gt 0 ]
