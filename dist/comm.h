@@ -37,6 +37,8 @@ int dt_comm_host_of(const dt_comm *comm, int rank);      /* which of them, 0 .. 
 const char *dt_comm_host(const dt_comm *comm, int rank); /* its name */
 /* "Open MPI 4.1.4", or "none" for a group of one without MPI */
 const char *dt_comm_library(const dt_comm *comm);
+/* "Open MPI 4.1.4", of the library that is loaded, without a group and without starting it. */
+void dt_comm_mpi_library(char *text, size_t nbytes);
 
 /* v[0..n) becomes its sum over the ranks. Collective. */
 DT_NODISCARD dt_status dt_comm_sum_i64(dt_comm *comm, int64_t *v, size_t n);

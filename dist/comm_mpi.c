@@ -212,6 +212,12 @@ static void name_library(char name[DT_LIBRARY_MAX]) {
     }
 }
 
+void dt_comm_mpi_library(char *text, size_t nbytes) {
+    char name[DT_LIBRARY_MAX] = "";
+    name_library(name);
+    snprintf(text, nbytes, "%s", name);
+}
+
 /* What this program wants of Open MPI, unless the user says otherwise; other libraries ignore it.
  * A waiting rank gives its core away: the workers of this process may want it, and more ranks than
  * cores would crawl. And messages within a host are copied by both sides: at these sizes that is

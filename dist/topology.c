@@ -125,6 +125,10 @@ dt_status dt_topology_read(dt_topology *out) {
     return DT_OK;
 }
 
+void dt_topology_library(char *text, size_t nbytes) {
+    snprintf(text, nbytes, "hwloc %s", HWLOC_VERSION);
+}
+
 /* --- dividing --------------------------------------------------------------------------------- */
 
 static int count_sharers(const dt_core_set *sets, int n, int core) {

@@ -31,6 +31,9 @@ typedef struct {
  * DT_EDEVICE: the machine could not be read. */
 DT_NODISCARD dt_status dt_topology_read(dt_topology *out);
 
+/* "hwloc 2.9.0", as it was built with. */
+void dt_topology_library(char *text, size_t nbytes);
+
 /* What "200000 100000" says, the form of Linux's cpu.max: 2 cores; rounded up. 0: no limit. */
 int dt_quota_parse(const char *text);
 

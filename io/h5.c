@@ -113,6 +113,14 @@ static void free_file(dt_h5 *file) {
     free(file);
 }
 
+void dt_h5_library(char *text, size_t nbytes) {
+    unsigned major = 0, minor = 0, release = 0;
+    dt_h5_lock();
+    H5get_libversion(&major, &minor, &release);
+    dt_h5_unlock();
+    snprintf(text, nbytes, "HDF5 %u.%u.%u", major, minor, release);
+}
+
 const char *dt_h5_name(const dt_h5 *file) {
     return file->name;
 }

@@ -66,6 +66,8 @@ DT_NODISCARD dt_status dt_h5_open_image(const char *name, const void *bytes, siz
                                         const char *format, int version, dt_h5 **out);
 void dt_h5_close(dt_h5 **file); /* a created one is dropped; NULL and *file == NULL are fine */
 const char *dt_h5_name(const dt_h5 *file);
+/* "HDF5 1.10.8", of the library that is loaded. */
+void dt_h5_library(char *text, size_t nbytes);
 
 /* Is there an object of this path, reached by hard links alone? */
 bool dt_h5_has(dt_h5 *file, const char *path);

@@ -247,3 +247,7 @@ void dt_idx_close(dt_idx *idx) {
         free(idx->owned);
     *idx = (dt_idx){0};
 }
+
+void dt_idx_library(char *text, size_t nbytes) {
+    snprintf(text, nbytes, "zlib %s", zlibVersion());
+}

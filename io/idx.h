@@ -32,4 +32,7 @@ DT_NODISCARD dt_status dt_idx_parse(const char *name, const void *bytes, size_t 
                                     dt_idx *out);
 void dt_idx_close(dt_idx *idx);
 
+/* "zlib 1.2.13", of the library that is loaded: it reads the .gz files. */
+void dt_idx_library(char *text, size_t nbytes);
+
 #endif

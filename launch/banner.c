@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include "dtrain_version.h"
+#include "io/h5.h"
 #include "io/log.h"
 
 enum { LABEL = 11, MAX_PLACE_LINES = 8 };
@@ -107,11 +108,12 @@ static void print_network(FILE *to, const dt_banner *b, const dt_term *term) {
 }
 
 void dt_banner_print(FILE *to, const dt_banner *b, const dt_term *term) {
-    char number[DT_NUMBER_MAX];
+    char number[DT_NUMBER_MAX], hdf5[32];
     fprintf(to, "%sdtrain%s %s\n\n", term->bold, term->plain, DTRAIN_VERSION_FULL);
     print_places(to, b, term);
     label(to, term, "libraries");
-    fprintf(to, "%s; MPI: %s\n", b->fingerprint, b->comm_library);
+    dt_h5_library(hdf5, sizeof hdf5);
+    fprintf(to, "%s; MPI: %s; %s\n", b->fingerprint, b->comm_library, hdf5);
     print_work(to, b, term);
     print_recipe(to, b, term);
     label(to, term, "output");

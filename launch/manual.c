@@ -7,7 +7,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "dist/topology.h"
 #include "dtrain_version.h"
+#include "io/h5.h"
+#include "io/idx.h"
 #include "launch/option_table.h"
 #include "model/backend.h"
 
@@ -136,10 +139,17 @@ void dt_help_print(FILE *to, dt_command command, bool bold) {
 }
 
 void dt_version_print(FILE *to) {
+    static void (*const library[])(char *, size_t) = {dt_comm_mpi_library, dt_h5_library,
+                                                      dt_topology_library, dt_idx_library};
     char text[256];
     fprintf(to, "dtrain %s\n", DTRAIN_VERSION_FULL);
     dt_backend_cpu.describe(text, sizeof text);
     fprintf(to, "  back ends   cpu: %s\n", text);
+    for (size_t i = 0; i < COUNT(library); i++) {
+        library[i](text, sizeof text);
+        fprintf(to, "%s%s", i ? ", " : "  libraries   ", text);
+    }
+    fputc('\n', to);
 #if defined(__clang__)
     fprintf(to, "  compiler    clang %d.%d.%d", __clang_major__, __clang_minor__,
             __clang_patchlevel__);

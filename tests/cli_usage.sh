@@ -90,6 +90,9 @@ check "-h" has "Usage: dtrain"
 run "$DTRAIN" --version
 check "--version" test "$code" = 0 -a ! -s err.txt
 check "--version: number" grep -qE '^dtrain [0-9]+\.[0-9]+\.[0-9]+' out.txt
+for library in MPI HDF5 hwloc zlib; do
+    check "--version: $library" grep -qE "libraries .*$library [0-9]+\.[0-9]+" out.txt
+done
 check "--version: oneDNN" grep -qE 'oneDNN [23]\.' out.txt
 
 # --- man page ---
