@@ -211,14 +211,17 @@ hid_t dt_h5_access(dt_h5 *file) {
 
 /* --- making --- */
 
-static hid_t create_in_memory(dt_h5 *file) {
-    hid_t id = -1, access = dt_h5_access(file), creation = H5Pcreate(H5P_FILE_CREATE);
+static dt_status create_in_memory(dt_h5 *file) {
+    dt_status status = DT_OK;
+    hid_t access = dt_h5_access(file), creation = H5Pcreate(H5P_FILE_CREATE);
     if (access >= 0 && creation >= 0 && H5Pset_userblock(creation, DT_SEAL_BYTES) >= 0 &&
         H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) >= 0)
-        id = H5Fcreate(DT_H5_NO_FILE, H5F_ACC_TRUNC, creation, access);
+        file->id = H5Fcreate(DT_H5_NO_FILE, H5F_ACC_TRUNC, creation, access);
+    if (file->id < 0)
+        status = dt_h5_refuse(file, "make", "a file in memory", NULL);
     dt_h5_close_id(H5Pclose, access);
     dt_h5_close_id(H5Pclose, creation);
-    return id;
+    return status;
 }
 
 dt_status dt_h5_create(const char *name, const char *format, int version,
@@ -231,9 +234,8 @@ dt_status dt_h5_create(const char *name, const char *format, int version,
     DT_TRY(dt_h5_new(name, out));
     dt_h5_lock();
     dt_h5 *file = *out;
-    file->id = create_in_memory(file);
-    if (file->id < 0) {
-        dt_status status = dt_h5_refuse(file, "make", "a file in memory", NULL);
+    dt_status status = create_in_memory(file);
+    if (status != DT_OK) {
         dt_h5_close(out);
         return status;
     }
@@ -327,22 +329,22 @@ void dt_h5_put_data(dt_h5 *file, const char *path, dt_h5_kind kind, int n_dims, 
 }
 
 /* A data set becomes a scale when it is first used as one; its last name is the scale's. */
-static bool attach_scale(dt_h5 *file, hid_t data, int dim, const char *scale) {
+static void attach_scale(dt_h5 *file, hid_t data, int dim, const char *scale) {
     hid_t id = H5Dopen2(file->id, scale, H5P_DEFAULT);
-    bool done = id >= 0 &&
-                (H5DSis_scale(id) > 0 || H5DSset_scale(id, strrchr(scale, '/') + 1) >= 0) &&
-                H5DSattach_scale(data, id, (unsigned)dim) >= 0;
+    if (id < 0 || (H5DSis_scale(id) <= 0 && H5DSset_scale(id, strrchr(scale, '/') + 1) < 0) ||
+        H5DSattach_scale(data, id, (unsigned)dim) < 0)
+        file->status = dt_h5_refuse(file, "use as a scale", scale, NULL);
     dt_h5_close_id(H5Dclose, id);
-    return done;
 }
 
 void dt_h5_put_scale(dt_h5 *file, const char *data, int dim, const char *label, const char *scale) {
     if (file->status != DT_OK)
         return;
     hid_t id = H5Dopen2(file->id, data, H5P_DEFAULT);
-    if (id < 0 || H5DSset_label(id, (unsigned)dim, label) < 0 ||
-        (scale && !attach_scale(file, id, dim, scale)))
+    if (id < 0 || H5DSset_label(id, (unsigned)dim, label) < 0)
         file->status = dt_h5_refuse(file, "name a dimension of", data, NULL);
+    else if (scale)
+        attach_scale(file, id, dim, scale);
     dt_h5_close_id(H5Dclose, id);
 }
 

@@ -37,7 +37,7 @@ hid_t dt_h5_text_type(void);
 /* Ids of failed calls are negative: nothing to close. */
 void dt_h5_close_id(herr_t (*close_fn)(hid_t), hid_t id);
 /* HDF5 failed: "<file>: cannot <verb> <object>[, attribute <attribute>]: <HDF5's reason>", DT_EIO.
- */
+ * At once: the next call of HDF5, also one that closes something, clears the reason. */
 dt_status dt_h5_refuse(const dt_h5 *file, const char *verb, const char *object,
                        const char *attribute);
 

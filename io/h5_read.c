@@ -30,27 +30,27 @@ static dt_status check_format(dt_h5 *file, const char *format, int version) {
     return DT_OK;
 }
 
-static hid_t open_in_memory(dt_h5 *file, size_t nbytes) {
-    hid_t id = -1, access = dt_h5_access(file);
+static dt_status open_in_memory(dt_h5 *file, size_t nbytes) {
+    dt_status status = DT_OK;
+    hid_t access = dt_h5_access(file);
     /* for reading HDF5 takes, and does not change, a pointer to what it could change */
     if (access >= 0 && H5Pset_file_image(access, (void *)(uintptr_t)file->image, nbytes) >= 0)
-        id = H5Fopen(DT_H5_NO_FILE, H5F_ACC_RDONLY, access);
+        file->id = H5Fopen(DT_H5_NO_FILE, H5F_ACC_RDONLY, access);
+    if (file->id < 0)
+        status = dt_h5_refuse(file, "open", "it as HDF5", NULL);
     dt_h5_close_id(H5Pclose, access);
-    return id;
+    return status;
 }
 
 dt_status dt_h5_open_image(const char *name, const void *bytes, size_t nbytes, const char *format,
                            int version, dt_h5 **out) {
-    dt_status status;
     DT_TRY(dt_h5_new(name, out));
     dt_h5_lock();
     dt_h5 *file = *out;
     file->image = bytes;
     file->n_left = nbytes;
-    file->id = open_in_memory(file, nbytes);
-    if (file->id < 0)
-        status = dt_h5_refuse(file, "open", "it as HDF5", NULL);
-    else
+    dt_status status = open_in_memory(file, nbytes);
+    if (status == DT_OK)
         status = check_format(file, format, version);
     if (status != DT_OK)
         dt_h5_close(out);

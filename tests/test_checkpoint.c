@@ -417,6 +417,25 @@ static void test_hostile(void) {
     dt_checkpoint_free(&c);
 }
 
+/* A good digest around what HDF5 cannot open: it says why. */
+static void test_no_hdf5(void) {
+    dt_checkpoint *c = make(2), *back;
+    const char *path = in_dir("hostile.h5");
+    size_t n;
+    T_OK(dt_checkpoint_write(path, c));
+    unsigned char *bytes = read_bytes(path, &n);
+    T_OK(dt_seal_write(path, bytes, 2000));
+    T_FAILS(dt_checkpoint_read(path, &back), DT_EIO, "cannot open it as HDF5: truncated file");
+    memset(bytes + DT_SEAL_BYTES, 'x', n - DT_SEAL_BYTES);
+    T_OK(dt_seal_write(path, bytes, n));
+    T_FAILS(dt_checkpoint_read(path, &back), DT_EIO, "cannot open it as HDF5: ");
+    T_CHECK(!strstr(dt_error(), "no reason"));
+    T_OK(dt_seal_write(path, bytes, DT_SEAL_BYTES)); /* nothing after the digest */
+    T_FAILS(dt_checkpoint_read(path, &back), DT_EIO, path);
+    free(bytes);
+    dt_checkpoint_free(&c);
+}
+
 /* A failing HDF5 call is told by dt_h5_finish(), and frees the lock for the next file. */
 static void test_writer_failure(void) {
     dt_h5 *file;
@@ -427,6 +446,11 @@ static void test_writer_failure(void) {
     dt_h5_put_text(file, "/a", "about", "never made");
     T_FAILS(dt_h5_finish(&file, in_dir("x.h5")), DT_EIO, "x.h5: cannot make /a:");
     T_CHECK(file == NULL && access(in_dir("x.h5"), F_OK) != 0);
+    T_OK(dt_h5_create("x.h5", "f", 1, created, &file));
+    dt_h5_put_data(file, "/x", DT_H5_F64, 1, (int64_t[]){0}, NULL);
+    dt_h5_put_scale(file, "/x", 0, "x", "/none");
+    T_FAILS(dt_h5_finish(&file, in_dir("x.h5")), DT_EIO, "cannot use as a scale /none: ");
+    T_CHECK(!strstr(dt_error(), "no reason"));
     T_OK(dt_h5_create("y.h5", "f", 1, created, &file));
     dt_h5_close(&file);
 }
@@ -647,6 +671,7 @@ int main(int argc, char **argv) {
     test_unreadable();
     test_schema();
     test_hostile();
+    test_no_hdf5();
     test_writer_failure();
     test_full_disk();
     test_newest();
