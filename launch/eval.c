@@ -50,7 +50,10 @@ static dt_status read_subject(const dt_options *options, subject *what, dt_check
     what->std = c->std;
     what->epoch = c->epoch;
     what->step = c->step;
-    return dt_json_each(c->config, visit_config, &what->micro_batch);
+    dt_status status = dt_json_each(c->config, visit_config, &what->micro_batch);
+    if (status == DT_EIO)
+        return dt_fail(status, "%s: its options: %s", what->path, dt_error());
+    return status;
 }
 
 static dt_status check_shape(const dt_setup *s, const subject *what) {

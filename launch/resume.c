@@ -150,9 +150,13 @@ dt_status dt_checkpoint_fits(const dt_checkpoint *checkpoint, const dt_net *net,
         fits = same_tensor(&checkpoint->tensors[i], &want.tensors[i]);
     free(want.tensors);
     if (!fits)
-        return dt_fail(DT_EIO,
-                       "%s is of another network: \"%s\" with %zu parameters, not \"%s\" with %zu",
-                       path, checkpoint->model, checkpoint->n_params, net->spec, net->n_params);
+        return dt_fail(
+            DT_EIO,
+            "%s is of another network: \"%s\" on %d x %d x %d pixels with %zu parameters, "
+            "not \"%s\" on %d x %d x %d with %zu",
+            path, checkpoint->model, checkpoint->input_shape[0], checkpoint->input_shape[1],
+            checkpoint->input_shape[2], checkpoint->n_params, net->spec, net->in.c, net->in.h,
+            net->in.w, net->n_params);
     return DT_OK;
 }
 
@@ -191,7 +195,10 @@ static dt_status check_position(const dt_checkpoint *c, const dt_setup *s, const
 }
 
 static dt_status accept(const dt_checkpoint *c, const dt_setup *s, const char *path) {
-    DT_TRY(dt_options_compare(c->config, &s->options));
+    dt_status status = dt_options_compare(c->config, &s->options);
+    if (status == DT_EIO)
+        return dt_fail(status, "%s: its options: %s", path, dt_error());
+    DT_TRY(status);
     DT_TRY(dt_checkpoint_fits(c, s->net, path));
     DT_TRY(same_slots(c, s, path));
     DT_TRY(same_data(c, s, path));
