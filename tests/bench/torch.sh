@@ -71,8 +71,9 @@ bench
 echo "PyTorch, each way once, $cores threads in all:"
 precisions=(f32)
 eager=("" --channels-last "--ddp 2" "--ddp 2 --channels-last")
-compiled=(--compile "--compile --channels-last")
+compiled=("--compile --channels-last" --compile)
 for malloc in default kept; do
+    [ $malloc = default ] || unset "compiled[1]" # never near the best, and slow to start
     look f32 $malloc "${eager[@]/#/--precision=f32 }" "${compiled[@]/#/--precision=f32 }"
     has_bf16 || continue
     precisions=(f32 bf16)
@@ -80,7 +81,7 @@ for malloc in default kept; do
         "--precision=bf16 --channels-last" "--precision=bf16 --ddp 2 --channels-last"
 done
 version="PyTorch $(said torch)"
-for ((i = 0; i < ${ROUNDS:-5}; i++)); do
+for ((i = 0; i < ${ROUNDS:-4}; i++)); do
     for precision in "${precisions[@]}"; do
         against "$precision"
     done
