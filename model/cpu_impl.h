@@ -40,6 +40,7 @@ enum { CPU_MAX_RANGES = 8 };
 typedef struct {
     cpu_op *ops;
     int n_ops;
+    bool is_slow;                 /* see dnn.h */
     size_t scratch_bytes, max_dw; /* the largest of all layers: bytes; floats */
     int n_ranges;                 /* the sums are one more, the last */
     size_t range_from[CPU_MAX_RANGES], range_n[CPU_MAX_RANGES];

@@ -4,7 +4,8 @@
  * ReLU goes into the convolution or fully connected layer before it, except beside a max pooling:
  * max(relu(x)) = relu(max(x)), so the pooling does it on a quarter of the values, and its backward
  * pass is one pass over memory for both. Activations keep the layout in which oneDNN leaves them; a
- * fully connected layer that follows has its weights permuted instead. */
+ * fully connected layer that follows has its weights permuted instead. Where one layer likes a
+ * layout for which oneDNN has only slow code in the next, all are planned in NCHW. */
 #include "model/cpu_impl.h"
 
 #include <stdlib.h>
@@ -77,7 +78,7 @@ static dt_status permute_features(dnn_weights *w, dt_shape in, int block) {
     return dnn_weights_sort(w);
 }
 
-static dnn_spec matmul_spec(const dt_device_config *config, const cpu_op *op, int block,
+static dnn_spec matmul_spec(const dt_device_config *config, const cpu_op *op, int block, bool plain,
                             bool is_first, bool is_last) {
     const dt_layer *l = op->layer;
     dnn_spec s = {.is_conv = l->kind == DT_CONV,
@@ -87,6 +88,7 @@ static dnn_spec matmul_spec(const dt_device_config *config, const cpu_op *op, in
                   .out_w = l->out.w,
                   .bf16 = config->precision == DT_BF16,
                   .relu = op->relu,
+                  .dst_plain = plain,
                   .input_gradient = !is_first};
     s.dst_f32 = s.bf16 && is_last;
     if (s.is_conv) {
@@ -100,10 +102,10 @@ static dnn_spec matmul_spec(const dt_device_config *config, const cpu_op *op, in
     return s;
 }
 
-static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int block, bool is_first,
-                             bool is_last) {
+static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int block, bool plain,
+                             bool is_first, bool is_last) {
     const dt_layer *l = op->layer;
-    dnn_spec spec = matmul_spec(config, op, block, is_first, is_last);
+    dnn_spec spec = matmul_spec(config, op, block, plain, is_first, is_last);
     op->fused_gradient = !spec.is_conv && dt_cpu_fc_fits(spec.bf16);
     spec.weight_gradient = !op->fused_gradient;
     DT_TRY(dnn_layer_plan(&spec, &op->dnn));
@@ -221,40 +223,64 @@ static void plan_ranges(cpu_plan *plan, size_t n_params) {
     }
 }
 
-dt_status cpu_plan_make(const dt_device_config *config, cpu_plan *plan) {
+static dt_status plan_op(const dt_device_config *config, cpu_plan *plan, cpu_op *op, int block,
+                         bool plain, bool is_first, bool is_last) {
+    switch (op->kind) {
+    case OP_MATMUL:
+        DT_TRY(plan_matmul(config, op, block, plain, is_first, is_last));
+        plan->is_slow |= op->dnn->is_slow;
+        if (op->dnn->scratch_bytes > plan->scratch_bytes)
+            plan->scratch_bytes = op->dnn->scratch_bytes;
+        if (!op->fused_gradient && op->dnn->gradient.n > plan->max_dw)
+            plan->max_dw = op->dnn->gradient.n;
+        if (op->fused_gradient && dt_cpu_fc_scratch(&op->fc) > plan->scratch_bytes)
+            plan->scratch_bytes = dt_cpu_fc_scratch(&op->fc);
+        break;
+    case OP_POOL:
+        plan_pool(config, op, block);
+        break;
+    case OP_DROPOUT:
+        DT_TRY(plan_dropout(op, block));
+        break;
+    case OP_RELU:
+        op->block = block;
+        break;
+    }
+    op->n_out = (size_t)config->micro_batch * padded_size(op->out, op->block);
+    return DT_OK;
+}
+
+/* plain: all activations in NCHW. */
+static dt_status plan_ops(const dt_device_config *config, bool plain, cpu_plan *plan) {
     const dt_net *net = config->net;
-    int block = net->in.c > 1 ? 0 : 1;
-    *plan = (cpu_plan){0};
-    if (block == 0)
-        return dt_fail(DT_EUSAGE,
-                       "images with %d channels: only grey ones (1 channel) are supported",
-                       net->in.c);
+    int block = 1;
+    bool is_first = true; /* nothing before it has parameters or needs a gradient */
+    cpu_plan_free(plan);
     plan->ops = calloc((size_t)net->n_layers, sizeof *plan->ops);
     if (!plan->ops)
         return dt_fail(DT_EDEVICE, "out of memory for %d layers", net->n_layers);
-    bool is_first = true; /* nothing before it has parameters or needs a gradient */
     for (int i = 0; i < net->n_layers;) {
         cpu_op *op = &plan->ops[plan->n_ops++];
         i += choose(net, i, op);
-        if (op->kind == OP_MATMUL) {
-            DT_TRY(plan_matmul(config, op, block, is_first, i == net->n_layers));
-            is_first = false;
-            if (op->dnn->scratch_bytes > plan->scratch_bytes)
-                plan->scratch_bytes = op->dnn->scratch_bytes;
-            if (!op->fused_gradient && op->dnn->gradient.n > plan->max_dw)
-                plan->max_dw = op->dnn->gradient.n;
-            if (op->fused_gradient && dt_cpu_fc_scratch(&op->fc) > plan->scratch_bytes)
-                plan->scratch_bytes = dt_cpu_fc_scratch(&op->fc);
-        } else if (op->kind == OP_POOL) {
-            plan_pool(config, op, block);
-        } else if (op->kind == OP_DROPOUT) {
-            DT_TRY(plan_dropout(op, block));
-        } else {
-            op->block = block;
-        }
+        DT_TRY(plan_op(config, plan, op, block, plain, is_first, i == net->n_layers));
         block = op->block;
-        op->n_out = (size_t)config->micro_batch * padded_size(op->out, block);
+        is_first &= op->kind != OP_MATMUL;
     }
+    return DT_OK;
+}
+
+dt_status cpu_plan_make(const dt_device_config *config, cpu_plan *plan) {
+    const dt_net *net = config->net;
+    *plan = (cpu_plan){0};
+    if (net->in.c > 1)
+        return dt_fail(DT_EUSAGE,
+                       "images with %d channels: only grey ones (1 channel) are supported",
+                       net->in.c);
+    DT_TRY(plan_ops(config, false, plan));
+    if (plan->is_slow)
+        DT_TRY(plan_ops(config, true, plan));
+    if (plan->is_slow)
+        DT_TRY(plan_ops(config, false, plan));
     plan_ranges(plan, net->n_params);
     return DT_OK;
 }

@@ -177,9 +177,9 @@ static int activation_block(const layout_t *l) {
 }
 
 static dnnl_format_tag_t activation_tag(int block, int channels) {
-    if (block == channels && channels > 1)
-        return dnnl_acdb;
-    return block == 16 ? dnnl_aBcd16b : block == 8 ? dnnl_aBcd8b : dnnl_abcd;
+    if (block == 16 || block == 8) /* with as many channels NHWC is the same, but not to oneDNN */
+        return block == 16 ? dnnl_aBcd16b : dnnl_aBcd8b;
+    return block == channels && channels > 1 ? dnnl_acdb : dnnl_abcd;
 }
 
 static void weights_free(dnn_weights *w) {
@@ -396,6 +396,7 @@ static dt_status plan_pass(const dnn_spec *s, const plan_t *p, dnn_pass which, i
         layer->scratch_bytes = scratch;
     DNN_TRY(
         dnnl_primitive_desc_query(pass->desc, dnnl_query_impl_info_str, 0, &layer->name[which]));
+    layer->is_slow |= strncmp(layer->name[which], "ref", 3) == 0;
     return DT_OK;
 }
 
@@ -464,11 +465,12 @@ done:
 }
 
 dt_status dnn_layer_plan(const dnn_spec *spec, dnn_layer **out) {
-    DT_TRY(plan_with(spec, dnnl_format_tag_any, out));
+    dnnl_format_tag_t plain = spec->is_conv ? dnnl_abcd : dnnl_ab;
+    DT_TRY(plan_with(spec, spec->dst_plain ? plain : dnnl_format_tag_any, out));
     if ((*out)->dst_block != 0)
         return DT_OK;
     dnn_layer_free(out);
-    DT_TRY(plan_with(spec, spec->is_conv ? dnnl_abcd : dnnl_ab, out));
+    DT_TRY(plan_with(spec, plain, out));
     if ((*out)->dst_block != 0)
         return DT_OK;
     dnn_layer_free(out);

@@ -30,6 +30,7 @@ typedef struct {
     bool relu;            /* dst = max(0, .) */
     bool input_gradient;  /* plan DNN_BACKWARD_DATA */
     bool weight_gradient; /* plan DNN_BACKWARD_WEIGHTS; if not, gradient is left empty */
+    bool dst_plain;       /* dst in NCHW, not as oneDNN likes it best */
 } dnn_spec;
 
 /* A weight's place: element (o, j) of the plain [out_c][per_out] array lies at at_o[o] + at_j[j]
@@ -51,6 +52,7 @@ typedef struct {
     bool same_weights;                       /* forward and backward agree: one copy serves both */
     size_t weight_bytes;                     /* of an element of forward and backward: 4 or 2 */
     const char *name[DNN_N_PASSES]; /* oneDNN's implementation, for --version and the fingerprint */
+    bool is_slow; /* one of them is a reference loop, a hundred times slower than the others */
     void *impl;
 } dnn_layer;
 
