@@ -21,6 +21,7 @@ void dt_signals_install(void) {
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGUSR1, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a write that fails, and training goes on */
 }
 
 int dt_signals_pending(void) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# timeout: 120
+# timeout: 300
 # The disk fails, or the power, at the k-th call that changes a file of the run directory, for every k of a whole run
 # (tests/crash_shim.c stands between the program and the system). After a kill or a power cut: the newest checkpoint can be
 # read, and --resume ends with the bits of a run that nothing happened to, and leaves nothing temporary. After a call that
@@ -97,6 +97,16 @@ for k in $(seq "$(<count)"); do
 done >>cases
 # shellcheck disable=SC2016 # the inner shell expands these
 xargs -P 2 -L 1 bash -c '"$0" "$@"' <cases >wrong || echo "a case ended early" >>wrong
+# No file may have a byte (ulimit -f 0): as with a full disk, and not a signal's death.
+echo "limit 0" >>cases
+python3 - "$DTRAIN" >>wrong <<'PY'
+import resource, subprocess, sys
+run = subprocess.run([sys.argv[1], "train", "--data", "data", "--model", "fc 4", "--batch", "32", "--micro-batch", "16",
+                      "--epochs", "2", "--threads", "1", "--out", "limit"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)), check=False)
+if run.returncode != 4 or b"epoch   2/2" not in run.stdout or b"File too large" not in run.stdout:
+    print("limit 0: exit code", run.returncode, run.stdout.decode().replace("\n", "; "))
+PY
 sed 's/^/FAILED: /' wrong >&2
 n_failed=$(cut -d: -f1 wrong | sort -u | wc -l)
 echo "$(($(wc -l <cases) - n_failed)) passed, $n_failed failed"
