@@ -82,7 +82,8 @@ take() {
     why="cannot be stored in $dir"
     chmod 644 "$new" && sync "$new" || return 1
     if [ -e "$dir/$2" ]; then
-        ln -fT "$dir/$2" "$dir/$2.replaced" || return 1
+        # a second name costs nothing; some file systems know none
+        ln -fT "$dir/$2" "$dir/$2.replaced" 2>/dev/null || cp -fT "$dir/$2" "$dir/$2.replaced" || return 1
     fi
     mv -fT "$new" "$dir/$2" || return 1
     missing=${missing/" $2 "/ }

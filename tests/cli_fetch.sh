@@ -156,6 +156,14 @@ check "the others are untouched" [ "$before" = "$(stamp d/t10k* d/train-labels*)
 rm d/*.replaced
 check "whole again" whole mnist d
 
+# On a file system without hard links the old file is copied.
+head -c 20 stock/mnist/train-images-idx3-ubyte >d/train-images-idx3-ubyte
+printf '#!/bin/sh\nexit 1\n' >bin/ln && chmod +x bin/ln
+fetch 0 ok down mnist d
+check "kept without links" cmp damaged d/train-images-idx3-ubyte.replaced
+rm d/*.replaced bin/ln
+check "whole without links" whole mnist d
+
 # A right copy under another name serves where the first is damaged.
 head -c 20 stock/mnist/t10k-labels-idx1-ubyte >d/t10k-labels-idx1-ubyte
 cp stock/mnist/t10k-labels-idx1-ubyte.gz d/t10k-labels.idx1-ubyte.gz
