@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "dist/comm_impl.h"
-#include "io/clock.h"
 
 enum { RING = 64, ABORT_S = 3 };
 
@@ -48,7 +47,6 @@ struct dt_comm {
     unsigned long long submitted, completed;
     dt_status failure; /* the first one */
     char sentence[DT_ERROR_MAX];
-    double seconds;
 };
 
 /* --- on the transport's thread ---------------------------------------------------------------- */
@@ -84,14 +82,11 @@ static dt_status call(dt_comm *comm, const request *r) {
 
 /* Only this thread writes failure, so that it may read it without the lock. */
 static void run(dt_comm *comm, const request *r) {
-    double start = dt_now();
     dt_status status = comm->failure;
     if (status == DT_OK || r->op == OP_CLOSE)
         status = call(comm, r);
-    double seconds = dt_now() - start;
 
     pthread_mutex_lock(&comm->lock);
-    comm->seconds += seconds;
     if (status != DT_OK && comm->failure == DT_OK) {
         comm->failure = status;
         dt_error_copy(comm->sentence);
@@ -222,14 +217,6 @@ dt_status dt_comm_agree(dt_comm *comm, dt_status mine) {
     if (mine != DT_OK)
         dt_error_set(own);
     return mine != DT_OK ? mine : status;
-}
-
-double dt_comm_take_seconds(dt_comm *comm) {
-    pthread_mutex_lock(&comm->lock);
-    double seconds = comm->seconds;
-    comm->seconds = 0;
-    pthread_mutex_unlock(&comm->lock);
-    return seconds;
 }
 
 /* --- start and end ---------------------------------------------------------------------------- */

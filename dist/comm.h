@@ -61,8 +61,6 @@ DT_NODISCARD dt_status dt_comm_barrier(dt_comm *comm); /* collective */
  * that names it. Collective. Use after work that can fail on one rank (open, allocate), never amid
  * another collective. */
 DT_NODISCARD dt_status dt_comm_agree(dt_comm *comm, dt_status mine);
-/* Seconds spent inside collectives since the last call, by the thread that makes MPI calls. */
-double dt_comm_take_seconds(dt_comm *comm);
 /* End every rank of the job now, from any thread, within about 3 s. Does not return. comm may be
  * NULL: then only this process ends. */
 void dt_comm_abort(dt_comm *comm, int exit_code) __attribute__((noreturn));

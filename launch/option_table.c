@@ -79,7 +79,7 @@ const dt_option dt_option_table[] = {
      .commands = RUNS, .help = "what computes"},
     {"precision", DT_OPTION_WORD, FIELD(precision), .words = "f32|bf16|tf32", .initial = "f32", .group = "Machine",
      .commands = RUNS, .changes_bits = true, .help = "of products; sums and parameters are float32"},
-    {"threads", DT_OPTION_INT, FIELD(threads), .min = 1, .max = 4096, .word = "auto", .word_value = 0,
+    {"threads", DT_OPTION_INT, FIELD(threads), .min = 1, .max = 1024, .word = "auto", .word_value = 0,
      .initial = "auto", .shown = "auto: a fair share of the cores", .metavar = "T", .group = "Machine",
      .commands = PLACES, .help = "workers a rank"},
     {"comm", DT_OPTION_WORD, FIELD(comm), .words = "auto|mpi", .initial = "auto", .group = "Machine",

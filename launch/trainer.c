@@ -396,21 +396,29 @@ static dt_status judge_files(const trainer *t, dt_status status) {
                    is_saved ? "saved all the same" : "not saved");
 }
 
-static void show_summary(const trainer *t, dt_status status) {
-    const dt_setup *s = &t->setup;
-    char reason[64] = "", digest[DT_SHA256_HEX] = "";
-    if (status == DT_ESTOPPED)
-        stop_reason(t, reason, sizeof reason);
+static void digest_parameters(const dt_setup *s, char digest[DT_SHA256_HEX]) {
     float *params = malloc(s->net->n_params * sizeof *params);
+    digest[0] = 0;
     if (params && s->backend->get_state(s->device, params, NULL) == DT_OK)
         dt_sha256(params, s->net->n_params * sizeof *params, digest);
     free(params);
+}
+
+/* error: the sentence of a failure. */
+static void show_summary(const trainer *t, dt_status status, const char *error) {
+    const dt_setup *s = &t->setup;
+    char reason[64], digest[DT_SHA256_HEX] = "";
+    stop_reason(t, reason, sizeof reason);
+    if (status == DT_OK || status == DT_ESTOPPED)
+        digest_parameters(s, digest);
     dt_summary summary = {.status = status,
-                          .reason = reason,
+                          .reason = status == DT_ESTOPPED ? reason
+                                    : status              ? error
+                                                          : "",
                           .test_accuracy = dt_history_test_accuracy(t->history),
                           .best_value = t->at.best_value,
                           .best_kind = dt_best_kind(s),
-                          .best_epoch = t->at.best_step / t->steps,
+                          .best_epoch = t->at.best_step < 0 ? -1 : t->at.best_step / t->steps,
                           .seconds = dt_now() - s->started,
                           .out_dir = t->dir,
                           .params_sha256 = digest};
@@ -426,12 +434,12 @@ static dt_status close_files(trainer *t, dt_status status) {
         status = judge_files(t, status);
     dt_saver_wait(t->saver);
     dt_saver_submit(t->saver, NULL, false, dt_history_tables(t->history, (int)status));
-    if (is_whole)
+    if (is_whole) {
         status = judge_files(t, status);
-    if (is_whole)
-        show_summary(t, status);
-    else
-        dt_error_set(error);
+        dt_error_copy(error);
+    }
+    show_summary(t, status, error);
+    dt_error_set(error);
     dt_saver_close(&t->saver);
     return status;
 }

@@ -53,10 +53,10 @@ typedef struct {
 
 typedef struct {
     dt_status status;   /* DT_OK, DT_ESTOPPED, ... */
-    const char *reason; /* for DT_ESTOPPED: "SIGUSR1", "time limit" */
+    const char *reason; /* for DT_ESTOPPED: "SIGUSR1", "time limit"; else what failed, or "" */
     double test_accuracy, best_value, seconds;
     const char *best_kind; /* "test" or "validation" */
-    int64_t best_epoch;
+    int64_t best_epoch;    /* -1: none yet */
     const char *out_dir, *params_sha256;
 } dt_summary;
 

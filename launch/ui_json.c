@@ -112,7 +112,10 @@ void dt_ui_json_end(dt_json *j, const dt_summary *summary) {
     dt_json_num(j, "test_accuracy", summary->test_accuracy);
     dt_json_num(j, "best_accuracy", summary->best_value);
     dt_json_str(j, "best_kind", summary->best_kind);
-    dt_json_int(j, "best_epoch", summary->best_epoch);
+    if (summary->best_epoch >= 0)
+        dt_json_int(j, "best_epoch", summary->best_epoch);
+    else
+        dt_json_str(j, "best_epoch", NULL);
     dt_json_num(j, "seconds", summary->seconds);
     dt_json_str(j, "out", summary->out_dir);
     dt_json_str(j, "params_sha256", summary->params_sha256);

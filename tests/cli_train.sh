@@ -147,6 +147,14 @@ train 2 --out wild --lr 1e9 --model 'fc 32; relu; fc 32; relu; fc 10'
 check "an exploding loss: exit code 7" [ "$rc" -eq 7 ]
 check "names step and rate" said 'diverged at step [0-9]+ .*1e\+09'
 check "once" [ "$(grep -c '^dtrain: ' said)" -eq 1 ]
+rc=0
+"$DTRAIN" train "${common[@]}" --out wilder --lr 1e9 --model 'fc 32; relu; fc 32; relu; fc 10' --json >said 2>/dev/null || rc=$?
+check "with --json too" [ "$rc" -eq 7 ]
+check "the last event tells of it" python3 -c '
+import json
+end = [json.loads(line) for line in open("said")][-1]
+assert end["event"] == "end" and end["exit_code"] == 7 and "diverged at step" in end["reason"], end
+'
 
 echo "$n_passed passed, $n_failed failed"
 [ "$n_failed" -eq 0 ]
