@@ -21,6 +21,7 @@ struct dt_saver {
     dt_checkpoint *checkpoint; /* the job: the thread's alone while is_busy */
     bool is_best;
     dt_run *run;
+    int64_t best_step; /* of the last best checkpoint that was written; -1: none */
     dt_saver_report report;
 };
 
@@ -34,25 +35,36 @@ static void note_failure(dt_saver *w) {
     pthread_mutex_unlock(&w->lock);
 }
 
-static dt_status link_to(const dt_saver *w, const char *target, const char *name) {
-    char link[DT_PATH_MAX];
+/* Let the link lead to the checkpoint of step, if that is there; nothing is done if it does. */
+static dt_status set_link(const dt_saver *w, int64_t step, const char *name) {
+    char path[DT_PATH_MAX], link[DT_PATH_MAX], there[DT_PATH_MAX];
+    if (step < 0)
+        return DT_OK;
+    DT_TRY(dt_checkpoint_path(path, w->dir, step));
     DT_TRY(dt_path_join(link, w->dir, name));
+    const char *target = strrchr(path, '/') + 1;
+    ssize_t n = readlink(link, there, sizeof there - 1);
+    there[n > 0 ? n : 0] = 0;
+    if (!dt_path_exists(path) || strcmp(there, target) == 0)
+        return DT_OK;
     return dt_link_replace(target, link);
 }
 
-/* The file first, then the links, then the pruning: at any moment latest.h5 is whole. */
+/* The file first, then the links, then the pruning: at any moment latest.h5 is whole, and the best
+ * checkpoint is not removed before its link is set, should that have failed once. */
 static dt_status write_checkpoint(dt_saver *w) {
     char path[DT_PATH_MAX];
-    DT_TRY(dt_checkpoint_path(path, w->dir, w->checkpoint->step));
+    int64_t step = w->checkpoint->step;
+    DT_TRY(dt_checkpoint_path(path, w->dir, step));
     DT_TRY(dt_checkpoint_write(path, w->checkpoint));
-    const char *name = strrchr(path, '/') + 1;
-    DT_TRY(link_to(w, name, "latest.h5"));
-    pthread_mutex_lock(&w->lock);
-    w->report.saved_step = w->checkpoint->step;
-    pthread_mutex_unlock(&w->lock);
     if (w->is_best)
-        DT_TRY(link_to(w, name, "best.h5"));
-    dt_checkpoint_prune(w->dir, w->checkpoint->step, w->keep);
+        w->best_step = step;
+    DT_TRY(set_link(w, step, "latest.h5"));
+    pthread_mutex_lock(&w->lock);
+    w->report.saved_step = step;
+    pthread_mutex_unlock(&w->lock);
+    DT_TRY(set_link(w, w->best_step, "best.h5"));
+    dt_checkpoint_prune(w->dir, step, w->keep);
     return DT_OK;
 }
 
@@ -116,6 +128,7 @@ dt_status dt_saver_open(const char *dir, int keep, dt_saver **out) {
     snprintf(w->dir, sizeof w->dir, "%s", dir);
     w->keep = keep;
     w->report.saved_step = -1;
+    w->best_step = -1;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
     int failed = start_thread(w);
@@ -129,21 +142,6 @@ dt_status dt_saver_open(const char *dir, int keep, dt_saver **out) {
     return DT_OK;
 }
 
-/* A crash between a checkpoint's rename and the links leaves them behind it. */
-static dt_status repair_link(const dt_saver *w, int64_t step, const char *name) {
-    char path[DT_PATH_MAX], link[DT_PATH_MAX], there[DT_PATH_MAX];
-    if (step < 0)
-        return DT_OK;
-    DT_TRY(dt_checkpoint_path(path, w->dir, step));
-    DT_TRY(dt_path_join(link, w->dir, name));
-    const char *target = strrchr(path, '/') + 1;
-    ssize_t n = readlink(link, there, sizeof there - 1);
-    there[n > 0 ? n : 0] = 0;
-    if (!dt_path_exists(path) || strcmp(there, target) == 0)
-        return DT_OK;
-    return dt_link_replace(target, link);
-}
-
 void dt_saver_tidy(dt_saver *w, int64_t step, int64_t best_step) {
     static const char *const names[] = {"run.h5.tmp", "latest.h5.tmp", "best.h5.tmp"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -151,9 +149,11 @@ void dt_saver_tidy(dt_saver *w, int64_t step, int64_t best_step) {
         if (dt_path_join(path, w->dir, names[i]) == DT_OK && unlink(path) != 0 && errno != ENOENT)
             dt_warn("cannot remove %s: %s", path, strerror(errno));
     }
-    if (repair_link(w, step, "latest.h5") != DT_OK)
+    w->best_step = best_step;
+    /* a crash between a checkpoint's rename and the links leaves them behind it */
+    if (set_link(w, step, "latest.h5") != DT_OK)
         note_failure(w);
-    if (repair_link(w, best_step, "best.h5") != DT_OK)
+    if (set_link(w, best_step, "best.h5") != DT_OK)
         note_failure(w);
     dt_checkpoint_prune(w->dir, step, w->keep);
 }

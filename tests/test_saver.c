@@ -181,6 +181,25 @@ static void test_tidy(void) {
     T_CHECK(unlink(in_dir("checkpoint-99.h5")) == 0);
 }
 
+/* A link that could not be set is set with the next checkpoint, and until then nothing is pruned.
+ */
+static void test_late_link(void) {
+    dt_saver *saver = NULL;
+    T_OK(dt_saver_open(dir, 1, &saver));
+    T_CHECK(mkdir(in_dir("best.h5.tmp"), 0777) == 0);
+    for (int64_t step = 50; step <= 53; step++) {
+        dt_checkpoint *c = make_checkpoint(step, SMALL);
+        dt_saver_submit(saver, &c, step == 51, NULL);
+        T_CHECK(dt_saver_result(saver).failures == (step == 50 ? 0 : step == 51 ? 1 : 2));
+        if (step == 52)
+            T_CHECK(rmdir(in_dir("best.h5.tmp")) == 0);
+    }
+    T_CHECK(dt_saver_result(saver).saved_step == 53);
+    T_CHECK(links_to("best.h5", "checkpoint-51.h5") && is_there("checkpoint-51.h5"));
+    T_CHECK(!is_there("checkpoint-50.h5") && !is_there("checkpoint-52.h5"));
+    dt_saver_close(&saver);
+}
+
 /* What was handed over is written even if the trainer leaves at once. */
 static void test_close_waits(void) {
     dt_saver *saver = NULL;
@@ -205,9 +224,10 @@ int main(void) {
     test_failures();
     test_close_waits();
     test_tidy();
+    test_late_link();
     dt_checkpoint_prune(dir, INT64_MAX, 1);
-    static const char *const left[] = {"latest.h5", "best.h5", "checkpoint-42.h5",
-                                       "checkpoint-43.h5", "run.h5"};
+    static const char *const left[] = {"latest.h5", "best.h5", "checkpoint-51.h5",
+                                       "checkpoint-53.h5", "run.h5"};
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
         T_CHECK(unlink(in_dir(left[i])) == 0);
     T_CHECK(rmdir(dir) == 0); /* nothing else was left in it */
