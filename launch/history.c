@@ -52,7 +52,8 @@ static void log_event(dt_json *j, const char *event) {
     clock_gettime(CLOCK_REALTIME, &now);
     dt_json_open(j, NULL, '{');
     dt_json_str(j, "event", event);
-    dt_json_num(j, "time", (double)now.tv_sec + 1e-3 * (double)(now.tv_nsec / 1000000));
+    int64_t ms = now.tv_nsec / 1000000;
+    dt_json_num(j, "time", (double)now.tv_sec + 1e-3 * (double)ms);
 }
 
 static void log_start(dt_history *h, const dt_position *at) {

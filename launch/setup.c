@@ -129,7 +129,8 @@ dt_status dt_setup_network(dt_setup *s, const char *spec) {
 static void find_kin(dt_setup *s, const char *all) {
     for (int r = 0; r < s->size; r++) {
         int q = 0;
-        while (strcmp(all + (size_t)q * DT_FINGERPRINT_MAX, all + (size_t)r * DT_FINGERPRINT_MAX))
+        while (strcmp(all + (size_t)q * DT_FINGERPRINT_MAX, all + (size_t)r * DT_FINGERPRINT_MAX) !=
+               0)
             q++;
         s->kin[r] = q;
     }

@@ -1,8 +1,9 @@
 /* tests/t.h - checks that stay on in release builds, a time limit, and one verdict for all ranks.
  *
  * int main(void) { T_BEGIN(60); ... T_CHECK(x == 1); T_OK(dt_f()); ... return t_finish(); }
- * The last line is "N passed, N failed". No check run at all is a failure. Programs that run on several ranks
- * set t_reduce to a function that sums two counters over them, so that every rank has the same verdict. */
+ * The last line is "N passed, N failed". No check run at all is a failure. Programs that run on
+ * several ranks set t_reduce to a function that sums two counters over them, so that every rank has
+ * the same verdict. */
 #ifndef DT_TESTS_T_H
 #define DT_TESTS_T_H
 
@@ -25,7 +26,7 @@ static inline int t_note(int ok, const char *file, int line, const char *text) {
 }
 
 #define T_BEGIN(seconds) alarm(seconds)
-#define T_CHECK(expr) t_note(!!(expr), __FILE__, __LINE__, #expr)
+#define T_CHECK(expr)    t_note(!!(expr), __FILE__, __LINE__, #expr)
 #define T_OK(call)                                                                                 \
     (t_note((call) == DT_OK, __FILE__, __LINE__, #call " == DT_OK") ||                             \
      (fprintf(stderr, "    %s\n", dt_error()), 0))
@@ -38,7 +39,7 @@ static inline int t_note(int ok, const char *file, int line, const char *text) {
 #define T_NEAR(got, want, atol, rtol)                                                              \
     do {                                                                                           \
         double got_ = (got), want_ = (want);                                                       \
-        if (!t_note(fabs(got_ - want_) <= (atol) + (rtol) * fabs(want_), __FILE__, __LINE__,       \
+        if (!t_note(fabs(got_ - want_) <= (atol) + (rtol)*fabs(want_), __FILE__, __LINE__,         \
                     #got " near " #want))                                                          \
             fprintf(stderr, "    got %.9g, want %.9g\n", got_, want_);                             \
     } while (0)
