@@ -34,7 +34,8 @@ struct dt_device {
     atomic_int missing[CPU_MAX_RANGES]; /* workers that have not completed a range */
     const cpu_context *context;
     dt_eval *eval;
-    int only_worker; /* fingerprint */
+    dt_work one;     /* fingerprint: one micro-batch, */
+    int only_worker; /* by this worker */
 };
 
 /* ---- parameters in oneDNN's layouts ---- */
@@ -262,10 +263,10 @@ static void fingerprint_job(void *ctx, int worker) {
 
 static dt_status cpu_fingerprint(dt_device *d, int worker, const int64_t *samples, uint32_t epoch,
                                  char hex[65]) {
-    const dt_work work = {samples, 1, epoch};
     const cpu_worker *w = &d->workers[worker];
     dt_sha256_state *hash;
-    d->work = &work;
+    d->one = (dt_work){samples, 1, epoch};
+    d->work = &d->one;
     d->context = &d->set[DT_TRAIN];
     d->only_worker = worker;
     dt_pool_run(d->pool, fingerprint_job, d);
