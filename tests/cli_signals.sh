@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# timeout: 180
+# timeout: 300
 # SIGTERM, SIGINT and SIGUSR1, amid training and amid an evaluation, to a process alone, to one rank of several, and to the
 # launcher: everything is saved, the exit code says so, and the run goes on to the bits of a run that was never stopped.
 # Commands that have nothing to save end at once.
