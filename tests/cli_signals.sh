@@ -48,6 +48,7 @@ finished
 check "a run that nobody stops" [ "$rc" -eq 0 ]
 want=$(digest)
 
+n_amid=0 # runs stopped amid the first evaluation
 amid_evaluation() { [ -s "$1/log.jsonl" ]; }       # of the untrained network: the log begins before it
 amid_training() { [ -e "$1/checkpoint-10.h5" ]; } # of epoch 1
 # stopped DIR NAME WHEN: what every stopped run leaves
@@ -56,7 +57,8 @@ stopped() {
     check "$1: says by what" said "stopped by ($2|a signal to another rank)"
     check "$1: and how to go on" said "--resume --out $1"
     case $3 in
-    amid_evaluation) check "$1: was amid the first evaluation" [ "$(readlink "$1/latest.h5")" = checkpoint-0.h5 ] ;;
+    # on some machine a signal now and then comes after it, so they are counted
+    amid_evaluation) [ "$(readlink "$1/latest.h5")" != checkpoint-0.h5 ] || n_amid=$((n_amid + 1)) ;;
     *) check "$1: was amid training" [ "$(readlink "$1/latest.h5")" != checkpoint-0.h5 ] ;;
     esac
     check "$1: nothing temporary stays" [ -z "$(find "$1" -name '*.tmp*')" ]
@@ -130,5 +132,6 @@ kill -TERM "$job"
 finished
 check "eval ends by SIGTERM ($rc)" [ "$rc" -eq 143 ]
 
+check "signals came amid the first evaluation" [ "$n_amid" -ge 3 ]
 echo "$n_passed passed, $n_failed failed"
 [ "$n_failed" -eq 0 ]
