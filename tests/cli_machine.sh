@@ -36,6 +36,18 @@ check "devices --json: cores" holds devices.json \
     'all(0 < r["cpu"]["cores_allowed"] <= r["cpu"]["cores"] for r in d["ranks"])'
 check "devices --json: GPU" holds devices.json 'all(not r["cuda"]["available"] and r["cuda"]["reason"] for r in d["ranks"])'
 
+# Two ranks that share one core have one core, which is told with the way out; a job with all cores is not told anything.
+if [ "$(nproc)" -gt 1 ]; then
+    python3 "$SRC/tests/make_data.py" data --train 32 --test 16
+    train=("$DTRAIN" train --data data --model "fc 10" --batch 32 --micro-batch 16 --epochs 1 --progress none)
+    taskset -c "$(taskset -cp $$ | grep -oE '[0-9]+' | tail -n 1)" "$MPIRUN" -np 2 "${train[@]}" --out bound >out.txt 2>err.txt
+    check "bound: warned of" grep -qE 'may use only 1 of the [0-9]+ cores of .* --bind-to none' err.txt
+    check "bound: once" test "$(wc -l <err.txt)" = 1
+    check "bound: one thread each" grep -q '0-1 on .*: 1 thread each' out.txt
+    "$MPIRUN" -np 2 "${train[@]}" --threads 1 --out unbound >out.txt 2>err.txt
+    check "unbound: nothing on stderr" test ! -s err.txt
+fi
+
 "$DTRAIN" bench --threads 1 >bench.txt 2>err.txt
 check "bench: peaks" grep -qE '^  f32 +[0-9.]+ +[0-9.]+ +[0-9.]+ +[0-9.]+ +[A-Z]' bench.txt
 check "bench: alone there is no all-reduce" grep -q 'All-reduce: not measured' bench.txt
