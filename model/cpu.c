@@ -55,7 +55,7 @@ static void weights_out(void *ctx, int worker) {
     for (int i = 0; i < d->plan.n_ops; i++) {
         const cpu_op *op = &d->plan.ops[i];
         size_t from, to;
-        if (op->kind != OP_MATMUL)
+        if (!cpu_has_weights(op))
             continue;
         const float *plain = d->state.params + op->layer->w_at;
         share(op->dnn->forward.n_o, worker, d->config.threads, &from, &to);
@@ -117,7 +117,7 @@ static void merge_share(void *ctx, int worker) {
     dt_device *d = ctx;
     for (int i = 0; i < d->plan.n_ops; i++) {
         size_t from, to;
-        if (d->plan.ops[i].kind != OP_MATMUL)
+        if (!cpu_has_weights(&d->plan.ops[i]))
             continue;
         share(d->plan.ops[i].dnn->gradient.n_o, worker, d->config.threads, &from, &to);
         merge(d, i, from, to, worker == 0);
@@ -132,7 +132,7 @@ static void complete(void *ctx, int range) {
         return;
     for (int i = 0; i < d->plan.n_ops; i++) {
         const cpu_op *op = &d->plan.ops[i];
-        if (op->kind == OP_MATMUL && op->range == range)
+        if (cpu_has_weights(op) && op->range == range)
             merge(d, i, 0, op->dnn->gradient.n_o, true);
     }
     d->ready(d->ready_ctx, range);
@@ -278,7 +278,7 @@ static dt_status cpu_fingerprint(dt_device *d, int worker, const int64_t *sample
     for (int i = 0; i < d->plan.n_ops; i++) {
         const cpu_op *op = &d->plan.ops[i];
         const worker_op *o = &w->ops[i];
-        if (op->kind != OP_MATMUL)
+        if (!cpu_has_weights(op))
             continue;
         bool exact = d->config.exact;
         size_t element = exact ? sizeof *o->acc_w : sizeof *o->sum_w;

@@ -7,10 +7,12 @@
 #define DT_MODEL_CPU_IMPL_H
 
 #include "model/backend.h"
+#include "model/cpu_avx2.h"
 #include "model/cpu_kernels.h"
 #include "model/dnn.h"
 
-typedef enum { OP_MATMUL, OP_POOL, OP_RELU, OP_DROPOUT } op_kind;
+/* OP_STEM: the first convolution with the pooling behind it, by cpu_avx2.c. */
+typedef enum { OP_MATMUL, OP_STEM, OP_POOL, OP_RELU, OP_DROPOUT } op_kind;
 
 typedef struct {
     op_kind kind;
@@ -19,12 +21,14 @@ typedef struct {
     dt_shape out;
     int block;    /* of the output: see dnn.h */
     size_t n_out; /* elements of the output for a micro-batch, padding included */
-    /* OP_MATMUL: conv and fc */
+    /* OP_MATMUL: conv and fc; OP_STEM, whose dnn only tells where its weights lie */
     dnn_layer *dnn;
     bool relu;                    /* applied by oneDNN in the forward pass */
     size_t ddst_bytes;            /* of the output's gradient */
     bool fused_gradient;          /* cpu_fc.c computes the weight gradient, not oneDNN: */
     dt_fc_gradient fc;            /* scratch is the worker's */
+    bool own_gradient;            /* cpu_avx2.c computes the weight gradient of a convolution */
+    dt_avx2_conv conv;            /* for it, and for OP_STEM */
     void *w_forward, *w_backward; /* shared by the workers, written after each update */
     float *bias;
     int range; /* see dt_backend.ranges */
@@ -34,6 +38,10 @@ typedef struct {
     /* OP_DROPOUT */
     size_t *place; /* [c*h*w]: where an element of a sample lies in its block layout */
 } cpu_op;
+
+static inline bool cpu_has_weights(const cpu_op *op) {
+    return op->kind == OP_MATMUL || op->kind == OP_STEM;
+}
 
 enum { CPU_MAX_RANGES = 8 };
 

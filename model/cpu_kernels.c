@@ -1,12 +1,14 @@
 /* model/cpu_kernels.c - pooling, ReLU, input and layout changes.
  *
- * Each function is a plain loop; the one case that costs time, 2x2 pooling of blocks of 16, also
- * has an AVX-512 version chosen at run time. Loads and stores take a constant bf16 flag, so that
- * the compiler makes one loop a type. */
+ * Each function is a plain loop; the one case that costs time, 2x2 pooling, also has versions for
+ * AVX-512 (blocks of 16) and AVX2 (blocks of 8, in cpu_avx2.c), chosen at run time. Loads and
+ * stores take a constant bf16 flag, so that the compiler makes one loop a type. */
 #include "model/cpu_kernels.h"
 
 #include <math.h>
 #include <string.h>
+
+#include "model/cpu_avx2.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -219,8 +221,15 @@ static bool is_fast(const dt_pool2d *p) {
 #define maxpool_backward_fast(p, dy, which, dx) (void)0
 #endif
 
+static bool is_avx2(const dt_pool2d *p) {
+    return p->kernel == 2 && p->stride == 2 && p->pad == 0 && p->block == 8 && p->h % 2 == 0 &&
+           p->w % 2 == 0 && !p->bf16 && dt_avx2_fits();
+}
+
 void dt_cpu_maxpool(const dt_pool2d *p, const void *x, void *y, uint16_t *which) {
-    if (is_fast(p))
+    if (is_avx2(p))
+        dt_avx2_maxpool(p->planes, p->h, p->w, p->relu, x, y, which);
+    else if (is_fast(p))
         maxpool_fast(p, x, y, which);
     else if (p->bf16)
         maxpool_any(p, x, y, which, true);
@@ -229,7 +238,9 @@ void dt_cpu_maxpool(const dt_pool2d *p, const void *x, void *y, uint16_t *which)
 }
 
 void dt_cpu_maxpool_backward(const dt_pool2d *p, const void *dy, const uint16_t *which, void *dx) {
-    if (is_fast(p))
+    if (is_avx2(p))
+        dt_avx2_maxpool_backward(p->planes, p->h, p->w, dy, which, dx);
+    else if (is_fast(p))
         maxpool_backward_fast(p, dy, which, dx);
     else if (p->bf16)
         maxpool_backward_any(p, dy, which, dx, true);

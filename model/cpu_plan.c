@@ -5,7 +5,9 @@
  * max(relu(x)) = relu(max(x)), so the pooling does it on a quarter of the values, and its backward
  * pass is one pass over memory for both. Activations keep the layout in which oneDNN leaves them; a
  * fully connected layer that follows has its weights permuted instead. Where one layer likes a
- * layout for which oneDNN has only slow code in the next, all are planned in NCHW. */
+ * layout for which oneDNN has only slow code in the next, all are planned in NCHW. Where there is
+ * AVX2 at most, the first convolution and the pooling behind it are one operation of our own, and
+ * so are weight gradients of convolutions in blocks of 8 (cpu_avx2.h says why). */
 #include "model/cpu_impl.h"
 
 #include <stdlib.h>
@@ -102,13 +104,77 @@ static dnn_spec matmul_spec(const dt_device_config *config, const cpu_op *op, in
     return s;
 }
 
+/* Blocks of 8 x 8 channels, taps in rows; stem: rows of 8 outputs. */
+static dt_status place_blocks(dnn_weights *w, const dt_layer *l, bool stem) {
+    size_t area = (size_t)(l->kernel * l->kernel), in = stem ? 1 : 8;
+    size_t in_blocks = stem ? 1 : ((size_t)l->in.c + 7) / 8, block = area * in * 8;
+    DT_TRY(place_rows(w, (size_t)l->out.c, (size_t)l->in.c * area));
+    for (size_t o = 0; o < w->n_o; o++)
+        w->at_o[o] = o / 8 * in_blocks * block + o % 8;
+    for (size_t j = 0; j < w->n_j; j++) {
+        size_t c = j / area;
+        w->at_j[j] = c / in * block + (j % area * in + c % in) * 8;
+    }
+    w->n = (w->n_o + 7) / 8 * in_blocks * block;
+    return dnn_weights_sort(w);
+}
+
+static dt_avx2_conv blocked_conv(const dt_device_config *config, const dt_layer *l) {
+    return (dt_avx2_conv){.m = config->micro_batch,
+                          .h = l->in.h,
+                          .w = l->in.w,
+                          .in_blocks = (l->in.c + 7) / 8,
+                          .n_blocks = (l->out.c + 7) / 8,
+                          .kernel = l->kernel,
+                          .pad = l->pad};
+}
+
+static dt_status plan_stem(const dt_device_config *config, cpu_op *op) {
+    const dt_layer *l = op->layer;
+    op->conv = blocked_conv(config, l);
+    op->conv.relu = op->relu;
+    op->block = 8;
+    op->dnn = calloc(1, sizeof *op->dnn);
+    if (!op->dnn)
+        return fail_memory(l);
+    op->dnn->same_weights = true;
+    DT_TRY(place_blocks(&op->dnn->forward, l, true));
+    DT_TRY(place_blocks(&op->dnn->gradient, l, true));
+    op->w_forward = op->w_backward = cpu_alloc(op->dnn->forward.n * sizeof(float));
+    op->bias = cpu_alloc((size_t)op->conv.n_blocks * 8 * sizeof *op->bias);
+    return op->w_forward && op->bias ? DT_OK : fail_memory(l);
+}
+
+/* oneDNN for the rest of a convolution, cpu_avx2.c for its weight gradient: where both want blocks
+ * of 8. *done is false where they do not. */
+static dt_status plan_own_gradient(const dt_device_config *config, cpu_op *op, dnn_spec spec,
+                                   bool *done) {
+    const dt_layer *l = op->layer;
+    op->conv = blocked_conv(config, l);
+    *done = false;
+    if (!spec.is_conv || spec.src_block != 8 || spec.bf16 || spec.dst_plain || l->stride != 1 ||
+        !dt_avx2_gradient_fits(&op->conv))
+        return DT_OK;
+    spec.weight_gradient = false;
+    DT_TRY(dnn_layer_plan(&spec, &op->dnn));
+    if (op->dnn->dst_block != 8) {
+        dnn_layer_free(&op->dnn);
+        return DT_OK;
+    }
+    op->own_gradient = *done = true;
+    return place_blocks(&op->dnn->gradient, l, false);
+}
+
 static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int block, bool plain,
                              bool is_first, bool is_last) {
     const dt_layer *l = op->layer;
     dnn_spec spec = matmul_spec(config, op, block, plain, is_first, is_last);
     op->fused_gradient = !spec.is_conv && dt_cpu_fc_fits(spec.bf16);
     spec.weight_gradient = !op->fused_gradient;
-    DT_TRY(dnn_layer_plan(&spec, &op->dnn));
+    bool planned;
+    DT_TRY(plan_own_gradient(config, op, spec, &planned));
+    if (!planned)
+        DT_TRY(dnn_layer_plan(&spec, &op->dnn));
     op->fc = fused_gradient(config, &spec);
     if (op->fused_gradient)
         DT_TRY(place_rows(&op->dnn->gradient, op->fc.n_out, op->fc.n_in));
@@ -165,10 +231,36 @@ static bool is_relu(const dt_net *net, int i) {
     return i < net->n_layers && net->layers[i].kind == DT_RELU;
 }
 
+/* A first convolution, ReLU before or behind a pooling of 2 x 2 or nowhere: how many layers that
+ * is, 0 if it is something else or cpu_avx2.c cannot do it. */
+static int stem_length(const dt_device_config *config, int i, bool plain, bool *relu) {
+    const dt_net *net = config->net;
+    const dt_layer *l = &net->layers[i];
+    int pool = i + 1 + is_relu(net, i + 1);
+    if (i > 0 || l->kind != DT_CONV || l->in.c != 1 || l->stride != 1 || plain ||
+        config->precision != DT_F32 || !is_max_pool(net, pool))
+        return 0;
+    const dt_layer *p = &net->layers[pool];
+    dt_avx2_conv conv = blocked_conv(config, l);
+    if (p->kernel != 2 || p->stride != 2 || p->pad != 0 || !dt_avx2_stem_fits(&conv))
+        return 0;
+    *relu = pool > i + 1 || is_relu(net, pool + 1);
+    return pool + 1 - i + (pool == i + 1 && *relu);
+}
+
 /* One operation from layers [i, ...); returns how many layers it stands for. */
-static int choose(const dt_net *net, int i, cpu_op *op) {
+static int choose(const dt_device_config *config, int i, bool plain, cpu_op *op) {
+    const dt_net *net = config->net;
     const dt_layer *l = &net->layers[i];
     bool relu_next = is_relu(net, i + 1);
+    int stem = stem_length(config, i, plain, &op->relu);
+    if (stem) {
+        op->kind = OP_STEM;
+        op->layer = l;
+        op->layer_index = i;
+        op->out = net->layers[i + stem - 1].out;
+        return stem;
+    }
     op->layer = l;
     op->layer_index = i;
     op->out = l->out;
@@ -206,11 +298,11 @@ static void plan_ranges(cpu_plan *plan, size_t n_params) {
     size_t end = n_params;
     int first = -1;
     for (int i = plan->n_ops - 1; i >= 0; i--)
-        if (plan->ops[i].kind == OP_MATMUL)
+        if (cpu_has_weights(&plan->ops[i]))
             first = i;
     for (int i = plan->n_ops - 1; i >= 0; i--) {
         cpu_op *op = &plan->ops[i];
-        if (op->kind != OP_MATMUL)
+        if (!cpu_has_weights(op))
             continue;
         int r = op->range = plan->n_ranges;
         plan->range_from[r] = op->layer->w_at;
@@ -223,18 +315,29 @@ static void plan_ranges(cpu_plan *plan, size_t n_params) {
     }
 }
 
+/* A worker needs this much, for one operation at a time. */
+static void need(cpu_plan *plan, size_t scratch_bytes, size_t n_dw) {
+    if (scratch_bytes > plan->scratch_bytes)
+        plan->scratch_bytes = scratch_bytes;
+    if (n_dw > plan->max_dw)
+        plan->max_dw = n_dw;
+}
+
 static dt_status plan_op(const dt_device_config *config, cpu_plan *plan, cpu_op *op, int block,
                          bool plain, bool is_first, bool is_last) {
     switch (op->kind) {
     case OP_MATMUL:
         DT_TRY(plan_matmul(config, op, block, plain, is_first, is_last));
         plan->is_slow |= op->dnn->is_slow;
-        if (op->dnn->scratch_bytes > plan->scratch_bytes)
-            plan->scratch_bytes = op->dnn->scratch_bytes;
-        if (!op->fused_gradient && op->dnn->gradient.n > plan->max_dw)
-            plan->max_dw = op->dnn->gradient.n;
-        if (op->fused_gradient && dt_cpu_fc_scratch(&op->fc) > plan->scratch_bytes)
-            plan->scratch_bytes = dt_cpu_fc_scratch(&op->fc);
+        need(plan, op->dnn->scratch_bytes, op->fused_gradient ? 0 : op->dnn->gradient.n);
+        if (op->fused_gradient)
+            need(plan, dt_cpu_fc_scratch(&op->fc), 0);
+        if (op->own_gradient)
+            need(plan, dt_avx2_gradient_scratch(&op->conv), 0);
+        break;
+    case OP_STEM:
+        DT_TRY(plan_stem(config, op));
+        need(plan, dt_avx2_stem_scratch(&op->conv), op->dnn->gradient.n);
         break;
     case OP_POOL:
         plan_pool(config, op, block);
@@ -261,10 +364,10 @@ static dt_status plan_ops(const dt_device_config *config, bool plain, cpu_plan *
         return dt_fail(DT_EDEVICE, "out of memory for %d layers", net->n_layers);
     for (int i = 0; i < net->n_layers;) {
         cpu_op *op = &plan->ops[plan->n_ops++];
-        i += choose(net, i, op);
+        i += choose(config, i, plain, op);
         DT_TRY(plan_op(config, plan, op, block, plain, is_first, i == net->n_layers));
         block = op->block;
-        is_first &= op->kind != OP_MATMUL;
+        is_first &= !cpu_has_weights(op);
     }
     return DT_OK;
 }

@@ -54,6 +54,10 @@ static bool alloc_op(const cpu_context *c, cpu_worker *w, int i, const worker_op
         o->y = take(w, op->dnn->dst_bytes);
         o->dy = gradient_in_place(c->plan, i) ? o->y : take(w, op->ddst_bytes);
         return o->y && o->dy && alloc_sums(c, w, op, o);
+    case OP_STEM:
+        if (!alloc_sums(c, w, op, o))
+            return false;
+        /* fall through */
     case OP_POOL:
         o->y = take(w, op->n_out * element);
         o->dy = take(w, op->n_out * element);
@@ -159,7 +163,9 @@ static dt_status forward_op(const cpu_context *c, cpu_worker *w, int i, const vo
     worker_op *o = &w->ops[i];
     if (op->kind == OP_MATMUL)
         return dnn_run(o->binding, DNN_FORWARD);
-    if (op->kind == OP_RELU)
+    if (op->kind == OP_STEM)
+        dt_avx2_stem(&op->conv, x, op->w_forward, op->bias, o->y, o->which, w->scratch);
+    else if (op->kind == OP_RELU)
         dt_cpu_relu(o->y, c->config->precision == DT_BF16, op->n_out);
     else if (op->average)
         dt_cpu_avgpool(&op->pool, x, o->y);
@@ -214,7 +220,12 @@ static dt_status backward_weights(const cpu_context *c, cpu_worker *w, int i, co
         w->sums[DT_SUM_BAD] += dt_cpu_fc_gradient(&fc, x, o->dy, sums, !w->used);
         dt_cpu_bias_gradient(o->dy, fc.bf16, fc.m, fc.n_out, w->dbias);
     } else {
-        DT_TRY(dnn_run(o->binding, DNN_BACKWARD_WEIGHTS));
+        if (op->kind == OP_STEM)
+            dt_avx2_stem_gradient(&op->conv, x, o->dy, o->which, w->dw, w->dbias, w->scratch);
+        else if (op->own_gradient)
+            dt_avx2_conv_gradient(&op->conv, x, o->dy, w->dw, w->dbias, w->scratch);
+        else
+            DT_TRY(dnn_run(o->binding, DNN_BACKWARD_WEIGHTS));
         accumulate(c, w, w->dw, op->dnn->gradient.n, o->acc_w, o->sum_w);
     }
     accumulate(c, w, w->dbias, op->layer->n_b, o->acc_b, o->sum_b);
@@ -247,7 +258,7 @@ static void backward_other(const cpu_context *c, cpu_worker *w, int i) {
 /* The range that is complete when the gradient of operation i is done, or -1. */
 static int range_completed(const cpu_plan *plan, int i) {
     for (int before = i - 1; before >= 0; before--)
-        if (plan->ops[before].kind == OP_MATMUL)
+        if (cpu_has_weights(&plan->ops[before]))
             return plan->ops[before].range == plan->ops[i].range ? -1 : plan->ops[i].range;
     return plan->ops[i].range;
 }
@@ -256,7 +267,7 @@ dt_status cpu_worker_gradient(const cpu_context *c, cpu_worker *w, const int64_t
                               uint32_t epoch, const cpu_done *done) {
     const dt_net *net = c->config->net;
     int first = 0;
-    while (c->plan->ops[first].kind != OP_MATMUL)
+    while (!cpu_has_weights(&c->plan->ops[first]))
         first++;
     if (!w->used)
         memset(w->sums, 0, sizeof w->sums);
@@ -269,7 +280,7 @@ dt_status cpu_worker_gradient(const cpu_context *c, cpu_worker *w, const int64_t
         dt_cpu_to_bf16(w->dlogits_out, dlogits,
                        (size_t)c->config->micro_batch * (size_t)net->classes);
     for (int i = c->plan->n_ops - 1; i >= first; i--) {
-        if (c->plan->ops[i].kind != OP_MATMUL) {
+        if (!cpu_has_weights(&c->plan->ops[i])) {
             backward_other(c, w, i);
             continue;
         }

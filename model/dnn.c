@@ -482,7 +482,7 @@ void dnn_layer_free(dnn_layer **layer) {
     if (!*layer)
         return;
     impl_t *impl = (*layer)->impl;
-    for (int i = 0; i < DNN_N_PASSES; i++) {
+    for (int i = 0; impl && i < DNN_N_PASSES; i++) {
         if (impl->pass[i].primitive)
             dnnl_primitive_destroy(impl->pass[i].primitive);
         if (impl->pass[i].desc)
