@@ -16,8 +16,16 @@ static int out_size(const dt_avx2_conv *c, int in) {
     return in + 2 * c->pad - c->kernel + 1;
 }
 
+static size_t square(int n) {
+    return (size_t)n * (size_t)n;
+}
+
+static size_t padded_width(const dt_avx2_conv *c) {
+    return (size_t)c->w + 2 * (size_t)c->pad;
+}
+
 static size_t padded_area(const dt_avx2_conv *c) {
-    return (size_t)(c->h + 2 * c->pad) * (size_t)(c->w + 2 * c->pad);
+    return ((size_t)c->h + 2 * (size_t)c->pad) * padded_width(c);
 }
 
 size_t dt_avx2_stem_scratch(const dt_avx2_conv *c) {
@@ -56,7 +64,7 @@ bool dt_avx2_fits(void) {
 
 /* to[h + 2 pad][w + 2 pad][block] = from[h][w][block] with zeros around. */
 static void pad_plane(const dt_avx2_conv *c, const float *from, size_t block, float *to) {
-    size_t line = (size_t)(c->w + 2 * c->pad) * block, row = (size_t)c->w * block;
+    size_t line = padded_width(c) * block, row = (size_t)c->w * block;
     size_t side = (size_t)c->pad * block;
     memset(to, 0, (size_t)c->pad * line * sizeof *to);
     to += (size_t)c->pad * line;
@@ -134,7 +142,7 @@ TARGET void dt_avx2_maxpool_backward(size_t planes, int h, int w, const float *d
 /* One window for n blocks: 4 n sums. x: the window's corner in the padded plane. */
 INLINE void stem_window(const float *x, size_t line, const float *weights, const float *bias,
                         int kernel, int n, bool relu, float *y, uint16_t *which, size_t y_stride) {
-    size_t taps = (size_t)(kernel * kernel);
+    size_t taps = square(kernel);
     __m256 v[2][4];
     for (int b = 0; b < n; b++)
         for (int k = 0; k < 4; k++)
@@ -157,7 +165,7 @@ INLINE void stem_window(const float *x, size_t line, const float *weights, const
 INLINE void stem_blocks(const dt_avx2_conv *c, const float *plane, const float *weights,
                         const float *bias, int kernel, int n, float *y, uint16_t *which) {
     int rows = out_size(c, c->h) / 2, columns = out_size(c, c->w) / 2;
-    size_t line = (size_t)(c->w + 2 * c->pad), stride = (size_t)rows * (size_t)columns * 8;
+    size_t line = padded_width(c), stride = (size_t)rows * (size_t)columns * 8;
     for (int oy = 0; oy < rows; oy++)
         for (int ox = 0; ox < columns; ox++, y += 8, which += 8)
             stem_window(plane + (size_t)(2 * oy) * line + 2 * ox, line, weights, bias, kernel, n,
@@ -166,7 +174,7 @@ INLINE void stem_blocks(const dt_avx2_conv *c, const float *plane, const float *
 
 INLINE void stem_sample(const dt_avx2_conv *c, const float *plane, const float *weights,
                         const float *bias, int kernel, float *y, uint16_t *which) {
-    size_t taps = (size_t)(kernel * kernel) * 8;
+    size_t taps = square(kernel) * 8;
     size_t area = (size_t)(out_size(c, c->h) / 2) * (size_t)(out_size(c, c->w) / 2) * 8;
     int b = 0;
     for (; b + 2 <= c->n_blocks; b += 2)
@@ -196,8 +204,8 @@ TARGET void dt_avx2_stem(const dt_avx2_conv *c, const float *x, const float *wei
 INLINE void stem_taps(const dt_avx2_conv *c, const float *plane, const float *dy,
                       const uint16_t *which, int kernel, int rows, int n, float *dweights) {
     int out_rows = out_size(c, c->h) / 2, out_columns = out_size(c, c->w) / 2;
-    size_t line = (size_t)(c->w + 2 * c->pad), area = (size_t)out_rows * (size_t)out_columns * 8;
-    size_t taps = (size_t)(kernel * kernel) * 8;
+    size_t line = padded_width(c), area = (size_t)out_rows * (size_t)out_columns * 8;
+    size_t taps = square(kernel) * 8;
     __m256 sum[2][9];
     UNROLL for (int b = 0; b < n; b++) UNROLL for (int t = 0; t < rows * kernel; t++) sum[b][t] =
         _mm256_loadu_ps(dweights + (size_t)b * taps + 8 * t);
@@ -242,7 +250,7 @@ INLINE void stem_gradient_3(const dt_avx2_conv *c, const float *plane, const flo
 
 INLINE void stem_gradient_5(const dt_avx2_conv *c, const float *plane, const float *dy,
                             const uint16_t *which, float *dweights, size_t area) {
-    size_t line = (size_t)(c->w + 2 * c->pad);
+    size_t line = padded_width(c);
     for (int ky = 0; ky < 5; ky++) {
         const float *x = plane + (size_t)ky * line;
         int b = 0;
@@ -261,7 +269,7 @@ TARGET void dt_avx2_stem_gradient(const dt_avx2_conv *c, const float *x, const f
     size_t area = (size_t)(out_size(c, c->h) / 2) * (size_t)(out_size(c, c->w) / 2) * 8;
     size_t in = (size_t)c->h * (size_t)c->w, out = (size_t)c->n_blocks * area;
     size_t n = (size_t)c->n_blocks * 8;
-    memset(dweights, 0, n * (size_t)(c->kernel * c->kernel) * sizeof *dweights);
+    memset(dweights, 0, n * square(c->kernel) * sizeof *dweights);
     memset(dbias, 0, n * sizeof *dbias);
     for (int s = 0; s < c->m; s++, x += in, dy += out, which += out) {
         pad_plane(c, x, 1, scratch);
@@ -303,8 +311,8 @@ INLINE void gradient_taps(const float *x, size_t line, const float *dy, size_t a
 INLINE void gradient_plane(const dt_avx2_conv *c, const float *plane, const float *dy, int kernel,
                            int n, float *to) {
     int rows = out_size(c, c->h), columns = out_size(c, c->w);
-    size_t line = (size_t)(c->w + 2 * c->pad) * 8, area = (size_t)rows * (size_t)columns * 8;
-    size_t apart = (size_t)c->in_blocks * (size_t)(kernel * kernel) * 64;
+    size_t line = padded_width(c) * 8, area = (size_t)rows * (size_t)columns * 8;
+    size_t apart = (size_t)c->in_blocks * square(kernel) * 64;
     for (int b = 0; b < c->n_blocks; b += 2)
         for (int ky = 0; ky < kernel; ky++)
             for (int i = 0; i < 8; i += n)
@@ -325,9 +333,9 @@ TARGET void dt_avx2_conv_gradient(const dt_avx2_conv *c, const float *x, const f
                                   float *dweights, float *dbias, float *scratch) {
     size_t in = (size_t)c->h * (size_t)c->w * 8;
     size_t area = (size_t)out_size(c, c->h) * (size_t)out_size(c, c->w) * 8;
-    size_t block = (size_t)(c->kernel * c->kernel) * 64; /* of weights */
+    size_t block = square(c->kernel) * 64; /* of weights */
     memset(dbias, 0, (size_t)c->n_blocks * 8 * sizeof *dbias);
-    memset(dweights, 0, (size_t)(c->n_blocks * c->in_blocks) * block * sizeof *dweights);
+    memset(dweights, 0, (size_t)c->n_blocks * (size_t)c->in_blocks * block * sizeof *dweights);
     for (int s = 0; s < c->m; s++, dy += (size_t)c->n_blocks * area) {
         for (int i = 0; i < c->in_blocks; i++, x += in) {
             pad_plane(c, x, 8, scratch);

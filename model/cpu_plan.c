@@ -106,7 +106,7 @@ static dnn_spec matmul_spec(const dt_device_config *config, const cpu_op *op, in
 
 /* Blocks of 8 x 8 channels, taps in rows; stem: rows of 8 outputs. */
 static dt_status place_blocks(dnn_weights *w, const dt_layer *l, bool stem) {
-    size_t area = (size_t)(l->kernel * l->kernel), in = stem ? 1 : 8;
+    size_t area = (size_t)l->kernel * (size_t)l->kernel, in = stem ? 1 : 8;
     size_t in_blocks = stem ? 1 : ((size_t)l->in.c + 7) / 8, block = area * in * 8;
     DT_TRY(place_rows(w, (size_t)l->out.c, (size_t)l->in.c * area));
     for (size_t o = 0; o < w->n_o; o++)

@@ -53,7 +53,7 @@ typedef struct {
     size_t weight_bytes;                     /* of an element of forward and backward: 4 or 2 */
     const char *name[DNN_N_PASSES]; /* oneDNN's implementation, for --version and the fingerprint */
     bool is_slow; /* one of them is a reference loop, a hundred times slower than the others */
-    void *impl; /* NULL: only tables, for code of our own */
+    void *impl;   /* NULL: only tables, for code of our own */
 } dnn_layer;
 
 typedef struct {

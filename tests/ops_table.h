@@ -41,6 +41,10 @@ static const op_case ops_table[] = {
     {"conv 17 3; relu; pool 2 avg; conv 5 3; pool 2; fc 10", {1, 13, 11}, 3},
     {"conv 4 3; pool 7; fc 4", {1, 7, 7}, 2},
     {"pool 3 stride 2; conv 12 3; relu; pool 3 stride 2; fc 6", {1, 15, 15}, 2},
+    /* convolutions behind a first one with its pooling: 3 x 3 and 5 x 5, blocks filled and not */
+    {"conv 8 5; relu; pool 2; conv 16 5; relu; fc 10", {1, 14, 14}, 3},
+    {"conv 20 3 pad 0; pool 2; conv 9 3 pad 0; fc 10", {1, 14, 12}, 2},
+    {"conv 40 3; pool 2; relu; conv 16 3; pool 2; conv 24 3; fc 10", {1, 12, 12}, 4},
     /* relu and dropout in unusual places */
     {"relu; fc 4", {1, 5, 5}, 2},
     {"conv 8 3; relu; relu; fc 4; relu; fc 3", {1, 6, 6}, 4},
