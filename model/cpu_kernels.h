@@ -57,7 +57,7 @@ typedef struct {
     float limit;
     void *scratch; /* dt_cpu_fc_scratch() bytes */
 } dt_fc_gradient;
-bool dt_cpu_fc_fits(bool bf16);
+bool dt_cpu_fc_fits(bool bf16, size_t n_in);
 size_t dt_cpu_fc_scratch(const dt_fc_gradient *g);
 int64_t dt_cpu_fc_gradient(const dt_fc_gradient *g, const void *x, const void *dy, void *sums,
                            bool set);

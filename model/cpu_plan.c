@@ -169,7 +169,7 @@ static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int blo
                              bool is_first, bool is_last) {
     const dt_layer *l = op->layer;
     dnn_spec spec = matmul_spec(config, op, block, plain, is_first, is_last);
-    op->fused_gradient = !spec.is_conv && dt_cpu_fc_fits(spec.bf16);
+    op->fused_gradient = !spec.is_conv && dt_cpu_fc_fits(spec.bf16, (size_t)spec.in_c);
     spec.weight_gradient = !op->fused_gradient;
     bool planned;
     DT_TRY(plan_own_gradient(config, op, spec, &planned));
