@@ -189,6 +189,8 @@ enum { DT_MAX_QUEUED = 64 };
 
 extern const dt_backend dt_backend_ref; /* plain loops in float: the truth in tests */
 extern const dt_backend dt_backend_cpu; /* oneDNN */
+/* Only in libdtrain_cuda.so (launch/plugin.h), which gives it to the program. */
+extern const dt_backend dt_backend_cuda; /* cuDNN, cuBLAS and own kernels */
 
 /* "auto" is not a back end. NULL: no such name. */
 const dt_backend *dt_backend_find(const char *name);
