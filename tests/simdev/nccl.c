@@ -451,11 +451,13 @@ SIM_API ncclResult_t ncclBroadcast(const void *in, void *out, size_t n, ncclData
 
 static __thread int groups;
 
+SIM_API ncclResult_t ncclGroupStart(void);
 SIM_API ncclResult_t ncclGroupStart(void) {
     groups++;
     return ncclSuccess;
 }
 
+SIM_API ncclResult_t ncclGroupEnd(void);
 SIM_API ncclResult_t ncclGroupEnd(void) {
     if (groups == 0) {
         sim_violation("ncclGroupEnd without ncclGroupStart");
