@@ -54,13 +54,15 @@ dt_status dt_stage_sum_f32(void *stage, float *v, size_t n, void *stream) {
     return sum(stage, (char *)v, n, sizeof *v, stream);
 }
 
-dt_status dt_stage_open(dt_comm *comm, size_t max_bytes, dt_stage **out) {
+dt_status dt_stage_open(dt_comm *comm, int index, size_t max_bytes, dt_stage **out) {
     dt_stage *s = *out = calloc(1, sizeof *s);
     if (!s)
         return dt_fail(DT_EDEVICE, "no memory to stage sums");
     s->comm = comm;
     s->max_bytes = max_bytes;
-    dt_status status = check(cudaMallocHost(&s->pinned, max_bytes), "allocating pinned memory");
+    dt_status status = check(cudaSetDevice(index), "choosing the device");
+    if (status == DT_OK)
+        status = check(cudaMallocHost(&s->pinned, max_bytes), "allocating pinned memory");
     if (status == DT_OK)
         status = check(cudaEventCreateWithFlags(&s->copied_back, cudaEventDisableTiming),
                        "creating an event");

@@ -9,9 +9,9 @@
 
 typedef struct dt_stage dt_stage;
 
-/* For comm's ranks, in pieces of at most max_bytes. Not collective. *out is NULL on failure:
- * DT_EDEVICE. The device is the calling thread's. */
-DT_NODISCARD dt_status dt_stage_open(dt_comm *comm, size_t max_bytes, dt_stage **out);
+/* For comm's ranks, this one on device index, in pieces of at most max_bytes. Not collective. *out
+ * is NULL on failure: DT_EDEVICE. */
+DT_NODISCARD dt_status dt_stage_open(dt_comm *comm, int index, size_t max_bytes, dt_stage **out);
 /* v[0..n), device memory, becomes its sum over the ranks for later work on stream (a cudaStream_t).
  * Collective, and waits. stage is a dt_stage. DT_EPEER, DT_EDEVICE. */
 DT_NODISCARD dt_status dt_stage_sum_i64(void *stage, int64_t *v, size_t n, void *stream);
