@@ -39,9 +39,12 @@ static int close_all(int verdict) {
     cudaFree(x);
     cudaFree(y);
     cudaFreeHost(pinned);
-    cudaStreamDestroy(one);
-    cudaStreamDestroy(two);
-    cudaEventDestroy(event);
+    if (one)
+        cudaStreamDestroy(one);
+    if (two)
+        cudaStreamDestroy(two);
+    if (event)
+        cudaEventDestroy(event);
     return verdict;
 }
 
@@ -292,7 +295,7 @@ int main(int argc, char **argv) {
                  {"destroyed_stream", destroyed_stream}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (argc == 2 && !strcmp(cases[i].name, argv[1]))
-            return open_all() ? 1 : close_all(cases[i].run());
+            return close_all(open_all() ? 1 : cases[i].run());
     fprintf(stderr, "usage: probe CASE\n");
     return 2;
 }
