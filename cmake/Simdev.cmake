@@ -102,4 +102,14 @@ target_include_directories(simdev_probe SYSTEM PRIVATE ${dt_simdev_include})
 target_link_libraries(simdev_probe PRIVATE dt_test_warnings simdev_cudart m stdc++)
 set_target_properties(simdev_probe PROPERTIES OUTPUT_NAME probe RUNTIME_OUTPUT_DIRECTORY "${dt_simdev_dir}"
                       SKIP_BUILD_RPATH TRUE)
-list(APPEND dt_test_env "SIMDEV_DIR=${dt_simdev_dir}" "SIMDEV_NVCC=${DT_SIMDEV_NVCC}")
+
+# The double of cuDNN beside the real one, for tests/cli_simdev_dnn.sh; it opens both itself.
+add_executable(simdev_shapes tests/simdev/shapes.c)
+target_compile_definitions(simdev_shapes PRIVATE _GNU_SOURCE)
+target_include_directories(simdev_shapes SYSTEM PRIVATE ${dt_simdev_include})
+target_link_libraries(simdev_shapes PRIVATE dt_test_warnings ${CMAKE_DL_LIBS})
+set_target_properties(simdev_shapes PROPERTIES OUTPUT_NAME shapes RUNTIME_OUTPUT_DIRECTORY "${dt_simdev_dir}")
+find_library(DT_SIMDEV_REAL_CUDNN NAMES libcudnn.so.9 HINTS "${dt_cuda_prefix}/lib")
+mark_as_advanced(DT_SIMDEV_REAL_CUDNN)
+
+list(APPEND dt_test_env "SIMDEV_REAL_CUDNN=${DT_SIMDEV_REAL_CUDNN}" "SIMDEV_DIR=${dt_simdev_dir}" "SIMDEV_NVCC=${DT_SIMDEV_NVCC}")

@@ -217,14 +217,15 @@ static cudnnStatus_t make_tensor(descriptor *d) {
     t->n_dims = (int)dims->n;
     memcpy(t->dim, dims->value, (size_t)dims->n * sizeof *t->dim);
     if (!values(d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, dims->n, t->stride) ||
-        !values(d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &t->type) ||
-        !values(d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &t->uid) ||
         !values(d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment))
-        return bad("a tensor lacks strides, type, unique id or alignment");
+        return bad("a tensor lacks strides or alignment");
+    /* what cuDNN does not insist on: float, and 0 */
+    values(d, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &t->type);
+    values(d, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &t->uid);
     values(d, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &t->is_virtual);
     for (int i = 0; i < t->n_dims; i++)
-        if (t->dim[i] < 1 || t->stride[i] < 1)
-            return bad("a dimension or stride of a tensor is below 1");
+        if (t->dim[i] < 0 || t->stride[i] < 0) /* 0 is fine for cuDNN, at this stage */
+            return bad("a dimension or stride of a tensor is below 0");
     if (alignment < 1 || (alignment & (alignment - 1)))
         return bad("the alignment is no power of two");
     return CUDNN_STATUS_SUCCESS;
@@ -268,7 +269,8 @@ static cudnnStatus_t check_shapes(const dnn_graph *g) {
     if (g->x.dim[1] != g->w.dim[1])
         return bad("the filter has other input channels (groups are not simulated)");
     for (int i = 0; i < 2; i++)
-        if (g->y.dim[2 + i] != dnn_output(g->x.dim[2 + i], g->pad[i], g->pad[i], g->w.dim[2 + i],
+        if (g->y.dim[2 + i] < 1 ||
+            g->y.dim[2 + i] != dnn_output(g->x.dim[2 + i], g->pad[i], g->pad[i], g->w.dim[2 + i],
                                           g->stride[i], g->dilation[i]))
             return bad("the output's height or width does not follow from the input's");
     return CUDNN_STATUS_SUCCESS;
