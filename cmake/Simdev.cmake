@@ -1,28 +1,11 @@
 # The simulated device (tests/simdev): doubles of the CUDA libraries under their own names in build/.../tests/simdev, which
-# tests/simdev/run puts in front of the real ones. Needs nvcc and the headers of the CUDA libraries, as the plugin does;
-# without them it is left out. Nothing here is installed.
-set(dt_cuda_prefix "/opt/dtrain-cuda")
-if(DEFINED ENV{DTRAIN_CUDA_ROOT})
-  set(dt_cuda_prefix "$ENV{DTRAIN_CUDA_ROOT}")
-endif()
-find_program(DT_SIMDEV_NVCC nvcc HINTS "${dt_cuda_prefix}/bin" /usr/local/cuda/bin)
-set(dt_simdev_include "")
-foreach(header cuda_runtime_api.h cublas_v2.h cudnn.h nccl.h)
-  string(MAKE_C_IDENTIFIER "DT_SIMDEV_${header}" variable)
-  find_path(${variable} ${header} HINTS "${dt_cuda_prefix}/include" /usr/local/cuda/include)
-  mark_as_advanced(${variable})
-  list(APPEND dt_simdev_include "${${variable}}")
-endforeach()
-mark_as_advanced(DT_SIMDEV_NVCC)
-find_package(Threads)
-find_program(DT_SIMDEV_PYTHON python3)
-mark_as_advanced(DT_SIMDEV_PYTHON)
-if(NOT DT_SIMDEV_NVCC OR NOT DT_SIMDEV_PYTHON OR "${dt_simdev_include}" MATCHES "NOTFOUND" OR DT_SANITIZE OR
-   NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
-  message(STATUS "Simulated device: left out (needs nvcc, python3, the CUDA headers, x86-64, no sanitizer)")
+# tests/simdev/run puts in front of the real ones. Built where the plugin is, of the same headers and by the same nvcc, and
+# never installed.
+if(NOT dt_cuda_state STREQUAL "on" OR NOT CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
   return()
 endif()
-list(REMOVE_DUPLICATES dt_simdev_include)
+find_package(Threads REQUIRED)
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
 set(dt_simdev_dir "${CMAKE_BINARY_DIR}/tests/simdev")
 
 # dt_simdev_library(TARGET SONAME SOURCES...): versions its symbols by its name, as NVIDIA's libraries do.
@@ -35,7 +18,7 @@ function(dt_simdev_library target soname)
   target_link_libraries(${target} PRIVATE dt_test_warnings)
   target_compile_features(${target} PRIVATE c_std_11)
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
-  target_include_directories(${target} SYSTEM PRIVATE ${dt_simdev_include})
+  target_include_directories(${target} SYSTEM PRIVATE ${DT_CUDA_INCLUDE})
   target_compile_options(${target} PRIVATE -O3 -ffp-contract=off)
   # a thread of its own and exit handlers: never unloaded, not even with the plugin
   target_link_options(${target} PRIVATE -Wl,-z,defs -Wl,-z,nodelete)
@@ -64,28 +47,28 @@ function(dt_simdev_kernels target output flags)
   foreach(source IN LISTS ARGN)
     get_filename_component(name "${source}" NAME_WE)
     set(file "${CMAKE_BINARY_DIR}/generated/${target}-${name}.ptx")
-    add_custom_command(OUTPUT "${file}" DEPENDS "${source}" VERBATIM COMMENT "PTX of ${name}"
-      COMMAND "${DT_SIMDEV_NVCC}" -ptx -arch=compute_75 ${flags} -I${CMAKE_SOURCE_DIR} "${source}" -o "${file}")
+    add_custom_command(OUTPUT "${file}" DEPENDS "${source}" DEPFILE "${file}.d" VERBATIM COMMENT "PTX of ${name}"
+      COMMAND "${DT_CUDA_NVCC}" -ptx -O3 -std=c++17 -arch=compute_75 ${flags} -I${CMAKE_SOURCE_DIR}
+              ${dt_cuda_includes} "${source}" -MD -MF "${file}.d" -o "${file}")
     list(APPEND ptx "${file}")
   endforeach()
   set(code "${CMAKE_BINARY_DIR}/generated/${target}.c")
   set(translate "${CMAKE_SOURCE_DIR}/tests/simdev/translate.py")
   add_custom_command(OUTPUT "${code}" DEPENDS ${ptx} "${translate}" VERBATIM COMMENT "${target} from PTX"
-    COMMAND sh -c "python3 \"$0\" \"$@\" >${code}" "${translate}" ${ptx})
+    COMMAND sh -c "\"$@\" >${code}" sh "${Python3_EXECUTABLE}" "${translate}" ${ptx})
   add_library(${target} MODULE "${code}")
   # PTX wraps around and reads a register as any type
   target_compile_options(${target} PRIVATE -O2 -w -fwrapv -fno-strict-aliasing -ffp-contract=off)
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
-  target_include_directories(${target} SYSTEM PRIVATE "${CMAKE_SOURCE_DIR}/tests/simdev" ${dt_simdev_include})
+  target_include_directories(${target} SYSTEM PRIVATE "${CMAKE_SOURCE_DIR}/tests/simdev" ${DT_CUDA_INCLUDE})
   target_link_libraries(${target} PRIVATE simdev_cudart m)
   set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME "${output}" LIBRARY_OUTPUT_DIRECTORY "${dt_simdev_dir}"
                         SKIP_BUILD_RPATH TRUE)
 endfunction()
 
 # The kernels of the plugin.
-file(GLOB dt_simdev_sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/model/*.cu")
-if(dt_simdev_sources)
-  dt_simdev_kernels(simdev_kernels libsimdev_kernels "${DT_CUDA_KERNEL_FLAGS}" ${dt_simdev_sources})
+if(dt_cuda_kernels)
+  dt_simdev_kernels(simdev_kernels libsimdev_kernels "${DT_CUDA_KERNEL_FLAGS}" ${dt_cuda_kernels})
 endif()
 
 # Small programs, right and wrong ones, for tests/cli_simdev.sh.
@@ -94,22 +77,26 @@ set(dt_probe_source "${CMAKE_SOURCE_DIR}/tests/simdev/probe_kernels.cu")
 set(dt_probe_header "${CMAKE_SOURCE_DIR}/tests/simdev/probe_kernels.h")
 dt_simdev_kernels(simdev_probe_kernels probe_kernels "-fmad=false" "${dt_probe_source}")
 add_custom_command(OUTPUT "${dt_probe_object}" DEPENDS "${dt_probe_source}" "${dt_probe_header}" VERBATIM
-  COMMAND "${DT_SIMDEV_NVCC}" -O2 -arch=sm_75 -fmad=false -Xcompiler -fPIC -Werror all-warnings -I${CMAKE_SOURCE_DIR}
+  COMMAND "${DT_CUDA_NVCC}" -O2 -arch=sm_75 -fmad=false -Xcompiler -fPIC -Werror all-warnings -I${CMAKE_SOURCE_DIR}
           -c "${dt_probe_source}" -o "${dt_probe_object}")
 add_executable(simdev_probe tests/simdev/probe.c "${dt_probe_object}")
 target_include_directories(simdev_probe PRIVATE "${CMAKE_SOURCE_DIR}")
-target_include_directories(simdev_probe SYSTEM PRIVATE ${dt_simdev_include})
+target_include_directories(simdev_probe SYSTEM PRIVATE ${DT_CUDA_INCLUDE})
 target_link_libraries(simdev_probe PRIVATE dt_test_warnings simdev_cudart m stdc++)
 set_target_properties(simdev_probe PROPERTIES OUTPUT_NAME probe RUNTIME_OUTPUT_DIRECTORY "${dt_simdev_dir}"
+                      SKIP_BUILD_RPATH TRUE)
+
+add_executable(simdev_probe_nccl tests/simdev/probe_nccl.c)
+target_compile_definitions(simdev_probe_nccl PRIVATE _GNU_SOURCE)
+target_include_directories(simdev_probe_nccl SYSTEM PRIVATE ${DT_CUDA_INCLUDE})
+target_link_libraries(simdev_probe_nccl PRIVATE dt_test_warnings simdev_cudart simdev_nccl)
+set_target_properties(simdev_probe_nccl PROPERTIES OUTPUT_NAME probe_nccl RUNTIME_OUTPUT_DIRECTORY "${dt_simdev_dir}"
                       SKIP_BUILD_RPATH TRUE)
 
 # The double of cuDNN beside the real one, for tests/cli_simdev_dnn.sh; it opens both itself.
 add_executable(simdev_shapes tests/simdev/shapes.c)
 target_compile_definitions(simdev_shapes PRIVATE _GNU_SOURCE)
-target_include_directories(simdev_shapes SYSTEM PRIVATE ${dt_simdev_include})
+target_include_directories(simdev_shapes SYSTEM PRIVATE ${DT_CUDA_INCLUDE})
 target_link_libraries(simdev_shapes PRIVATE dt_test_warnings ${CMAKE_DL_LIBS})
 set_target_properties(simdev_shapes PROPERTIES OUTPUT_NAME shapes RUNTIME_OUTPUT_DIRECTORY "${dt_simdev_dir}")
-find_library(DT_SIMDEV_REAL_CUDNN NAMES libcudnn.so.9 HINTS "${dt_cuda_prefix}/lib")
-mark_as_advanced(DT_SIMDEV_REAL_CUDNN)
-
-list(APPEND dt_test_env "SIMDEV_REAL_CUDNN=${DT_SIMDEV_REAL_CUDNN}" "SIMDEV_DIR=${dt_simdev_dir}" "SIMDEV_NVCC=${DT_SIMDEV_NVCC}")
+list(APPEND dt_test_env "SIMDEV_REAL_CUDNN=${DT_cudnn_LIBRARY}" "SIMDEV_DIR=${dt_simdev_dir}" "SIMDEV_NVCC=${DT_CUDA_NVCC}")

@@ -320,7 +320,7 @@ void sim_wait_token(sim_token *token) {
 }
 
 void sim_nudge(void) {
-    nudges++;
+    nudges = BURST;
     pthread_cond_broadcast(&changed);
 }
 

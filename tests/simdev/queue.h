@@ -87,7 +87,7 @@ void sim_token_drop(sim_token **token);
 void sim_join(sim_clock *to, const sim_clock *from);
 void sim_wait_empty(cudaStream_t s); /* NULL: all streams */
 void sim_wait_token(sim_token *token);
-void sim_nudge(void); /* somebody polls: let one operation run */
+void sim_nudge(void); /* somebody polls: let a few operations run */
 /* Is a call that waits or allocates allowed now? */
 cudaError_t sim_no_capture(const char *function);
 
