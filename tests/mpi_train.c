@@ -14,6 +14,7 @@
 #include "io/checkpoint.h"
 #include "io/runfile.h"
 #include "launch/trainer.h"
+#include "tests/queued.h"
 
 static dt_comm *comm, *alone; /* all ranks; this one by itself */
 static int rank, size;
@@ -484,6 +485,41 @@ static void test_float_reduce(void) {
     T_CHECK(read_latest("float").step == 10);
 }
 
+/* A back end with a queue: the same bits, whether steps are submitted far ahead or only to the next
+ * checkpoint; and a stop is heard by all at one step. */
+static void test_queued(void) {
+    plant_nothing();
+    dt_backend ahead = queued_backend(&backend, comm, 4);
+    dt_options options = make_options("ahead", "--threads", "2", NULL);
+    T_OK(dt_train(&options, &ahead, &no_gpus, comm));
+    check_truth("ahead");
+    T_CHECK(queued.most == 5); /* an epoch has no more */
+
+    ahead = queued_backend(&backend, comm, 4);
+    plant.rank = size - 1;
+    plant.n_gradient = 0;
+    plant.gradient = 3; /* in the second piece of two; heard in the third */
+    plant.does = STOP;
+    options = make_options("halt", "--checkpoint-every", "2", NULL);
+    T_FAILS(dt_train(&options, &ahead, &no_gpus, comm), DT_ESTOPPED, "after step 5");
+    T_CHECK(queued.most == 2 && queued.collected == 5);
+    plant_nothing();
+    ahead = queued_backend(&backend, comm, 4);
+    options = make_options("halt", "--resume", NULL);
+    T_OK(dt_train(&options, &ahead, &no_gpus, comm));
+    check_truth("halt");
+
+    ahead = queued_backend(&backend, comm, 4);
+    plant.rank = 0;
+    plant.n_gradient = 0;
+    plant.gradient = 8;
+    plant.does = EXPLODE;
+    options = make_options("burst", NULL);
+    T_FAILS(dt_train(&options, &ahead, &no_gpus, comm), DT_EDIVERGED, "step 8");
+    plant_nothing();
+    queued_end();
+}
+
 /* --- a temporary directory -----------------------------------------------------------------------
  */
 
@@ -546,6 +582,7 @@ int main(int argc, char **argv) {
     test_one_fails_anywhere();
     test_divergence();
     test_float_reduce();
+    test_queued();
 
     int failed = t_finish();
     if (rank == 0)
