@@ -93,6 +93,13 @@ target_link_libraries(simdev_probe_nccl PRIVATE dt_test_warnings simdev_cudart s
 set_target_properties(simdev_probe_nccl PROPERTIES OUTPUT_NAME probe_nccl RUNTIME_OUTPUT_DIRECTORY "${dt_simdev_dir}"
                       SKIP_BUILD_RPATH TRUE)
 
+add_executable(simdev_probe_dnn tests/simdev/probe_dnn.c model/cuda_dnn.c)
+target_compile_definitions(simdev_probe_dnn PRIVATE _GNU_SOURCE)
+target_include_directories(simdev_probe_dnn SYSTEM PRIVATE ${DT_CUDA_INCLUDE})
+target_link_libraries(simdev_probe_dnn PRIVATE dt_test_warnings dt_model dt_io dt_common simdev_cudart simdev_cudnn m)
+set_target_properties(simdev_probe_dnn PROPERTIES OUTPUT_NAME probe_dnn RUNTIME_OUTPUT_DIRECTORY "${dt_simdev_dir}"
+                      SKIP_BUILD_RPATH TRUE)
+
 # The double of cuDNN beside the real one, for tests/cli_simdev_dnn.sh; it opens both itself.
 add_executable(simdev_shapes tests/simdev/shapes.c)
 target_compile_definitions(simdev_shapes PRIVATE _GNU_SOURCE)
