@@ -23,6 +23,7 @@ sim_thread *sim_t;
 sim_block *sim_b;
 static sim_thread threads[MAX_THREADS];
 static unsigned order[MAX_THREADS];
+static unsigned n_at_barrier, n_at_warp;
 static void *scheduler;
 static const sim_kernel *kernel;
 static const unsigned char *parameters;
@@ -114,6 +115,7 @@ void *sim_shared(uint64_t at, unsigned n, sim_mode mode, int line) {
 /* ---- barriers and warps ---- */
 void sim_barrier(const char *site) {
     sim_t->site = site;
+    n_at_barrier++;
     yield(AT_BARRIER);
 }
 
@@ -125,6 +127,7 @@ uint64_t sim_warp(int op, unsigned mask, uint64_t value, int arg, unsigned clamp
         sim_fault("warp operation: lane %u calls, mask %08x does not name it", t->linear % LANES,
                   mask);
     t->op = op, t->mask = mask, t->value = value, t->arg = arg;
+    n_at_warp++;
     yield(AT_WARP);
     if (predicate)
         *predicate = t->predicate;
@@ -187,12 +190,12 @@ static void warp_run(unsigned mask, unsigned base) {
     }
     for (unsigned lane = 0; lane < LANES; lane++)
         if (mask >> lane & 1)
-            threads[base + lane].state = READY;
+            threads[base + lane].state = READY, n_at_warp--;
 }
 
 static bool run_warps(unsigned n) {
     bool progress = false;
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n && n_at_warp > 0; i++) {
         sim_thread *t = &threads[i];
         unsigned base = i / LANES * LANES;
         if (t->state != AT_WARP || !warp_complete(t, base, n))
@@ -205,25 +208,24 @@ static bool run_warps(unsigned n) {
 
 /* All live threads wait at a barrier: the same one, and nobody has left. */
 static bool pass_barrier(unsigned n, unsigned live) {
-    unsigned at = 0;
-    sim_thread *first = NULL;
-    for (unsigned i = 0; i < n; i++) {
-        if (threads[i].state != AT_BARRIER)
-            continue;
-        at++;
-        first = first ? first : &threads[i];
-        sim_t = &threads[i];
-        if (threads[i].site != first->site)
-            sim_fault("threads of a block wait at different barriers (PTX lines %s and %s)",
-                      first->site, threads[i].site);
-    }
-    if (at < live)
+    const char *site = NULL;
+    if (n_at_barrier < live)
         return false;
+    for (unsigned i = 0; i < n; i++) {
+        sim_thread *t = &threads[i];
+        if (t->state != AT_BARRIER)
+            continue;
+        sim_t = t;
+        site = site ? site : t->site;
+        if (t->site != site)
+            sim_fault("threads of a block wait at different barriers (PTX lines %s and %s)", site,
+                      t->site);
+        t->state = READY;
+    }
     if (live < n)
-        sim_fault("%u of %u threads wait at a barrier (PTX line %s), the others have ended", at, n,
-                  first->site);
-    for (unsigned i = 0; i < n; i++)
-        threads[i].state = READY;
+        sim_fault("%u of %u threads wait at a barrier (PTX line %s), the others have ended", live,
+                  n, site);
+    n_at_barrier = 0;
     sim_now.phase++;
     return true;
 }
@@ -263,13 +265,29 @@ static void run_plain_block(unsigned n) {
     }
 }
 
-static void set_threads(const unsigned d[3], unsigned n, bool reverse) {
-    for (unsigned i = 0; i < n; i++) {
-        sim_thread *t = &threads[i];
-        t->tid[0] = i % d[0], t->tid[1] = i / d[0] % d[1], t->tid[2] = i / d[0] / d[1];
-        t->linear = i, t->state = READY, t->sp = NULL;
+/* Who is who in a block; the same for all blocks, and often for the next grid. */
+static void number_threads(const unsigned d[3], unsigned n, bool reverse) {
+    static unsigned last[3];
+    if (memcmp(last, d, sizeof last) != 0)
+        for (unsigned i = 0; i < n; i++) {
+            sim_thread *t = &threads[i];
+            t->tid[0] = i % d[0], t->tid[1] = i / d[0] % d[1], t->tid[2] = i / d[0] / d[1];
+            t->linear = i;
+        }
+    memcpy(last, d, sizeof last);
+    for (unsigned i = 0; i < n; i++)
         order[i] = reverse ? n - 1 - i : i;
+}
+
+static void run_block(unsigned n, bool random) {
+    if (!kernel->waits) {
+        run_plain_block(n);
+        return;
     }
+    n_at_barrier = n_at_warp = 0;
+    for (unsigned i = 0; i < n; i++)
+        threads[i].state = READY, threads[i].sp = NULL;
+    run_waiting_block(n, random);
 }
 
 int sim_run_grid(const sim_kernel *k, const unsigned grid[3], const unsigned dim[3],
@@ -282,6 +300,7 @@ int sim_run_grid(const sim_kernel *k, const unsigned grid[3], const unsigned dim
     uint64_t n_blocks = (uint64_t)grid[0] * grid[1] * grid[2];
     kernel = k, parameters = params, shared_shadow = shadows;
     sim_now.fences = k->fences;
+    number_threads(dim, n, reverse);
     for (uint64_t i = 0; i < n_blocks; i++) {
         unsigned at = (unsigned)(reverse ? n_blocks - 1 - i : i);
         sim_block b = {.id = {at % grid[0], at / grid[0] % grid[1], at / grid[0] / grid[1]},
@@ -293,11 +312,7 @@ int sim_run_grid(const sim_kernel *k, const unsigned grid[3], const unsigned dim
         sim_now.block = at, sim_now.phase = 0;
         memset(shared, 0xff, bytes);
         memset(shadows, 0, bytes * sizeof *shadows);
-        set_threads(dim, n, reverse);
-        if (k->waits)
-            run_waiting_block(n, random);
-        else
-            run_plain_block(n);
+        run_block(n, random);
     }
     sim_b = NULL, sim_t = NULL;
     return SIM_DONE;

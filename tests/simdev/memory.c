@@ -203,16 +203,37 @@ void *sim_use(const void *p, size_t n, sim_mode mode, const char *what) {
     return check(what, (uintptr_t)p, n, mode);
 }
 
+/* Have all n bytes (1, 2, 4 or 8) been written? */
+static inline bool all_set(const uint8_t *state, unsigned n) {
+    uint64_t eight;
+    uint32_t four;
+    switch (n) {
+    case 4:
+        memcpy(&four, state, 4);
+        return four == 0x02020202u;
+    case 8:
+        memcpy(&eight, state, 8);
+        return eight == 0x0202020202020202ull;
+    case 1:
+        return state[0] == SIM_SET;
+    default:
+        return n == 2 && state[0] == SIM_SET && state[1] == SIM_SET;
+    }
+}
+
+/* n is a power of two. The common case first: aligned, in device memory, written before. */
 void *sim_access(uint64_t address, unsigned n, sim_mode mode) {
-    if (address % n)
+    uint64_t offset = address - sim_memory.device;
+    if (address & (n - 1))
         sim_fault("misaligned access: %u bytes at %#llx", n, (unsigned long long)address);
-    uint64_t offset = address - sim_memory.device, state = 0;
-    if (n > 8 || offset >= SIM_DEVICE_PART)
+    if (offset >= SIM_DEVICE_PART || !all_set(sim_memory.state + offset, n))
         return check("kernel", address, n, mode);
-    memcpy(&state, sim_memory.state + offset, n);
-    if (state != 0x0202020202020202ull >> (64 - 8 * n))
-        return check("kernel", address, n, mode);
-    note(offset, n, mode);
+    if (n == 4 && mode == SIM_READ)
+        note_read(sim_memory.granules + offset / 4);
+    else if (n == 4 && mode == SIM_WRITE)
+        note_write(sim_memory.granules + offset / 4, false);
+    else
+        note(offset, n, mode);
     return (void *)(sim_memory.bytes + offset);
 }
 
