@@ -89,6 +89,7 @@ foreach(file IN LISTS files)
   endforeach()
 endforeach()
 
+include(Simdev)
 dt_glob(files "cli_*.sh")
 if(TARGET dtrain)
   list(APPEND dt_test_env "DTRAIN=$<TARGET_FILE:dtrain>")

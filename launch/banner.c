@@ -21,7 +21,7 @@ static const char *plural(int64_t n) {
 
 static bool same_place(const dt_place *a, const dt_place *b) {
     return a->threads == b->threads && strcmp(a->host, b->host) == 0 &&
-           strcmp(a->device, b->device) == 0;
+           strcmp(a->device, b->device) == 0 && strcmp(a->uuid, b->uuid) == 0;
 }
 
 static void print_places(FILE *to, const dt_banner *b, const dt_term *term) {
@@ -39,8 +39,12 @@ static void print_places(FILE *to, const dt_banner *b, const dt_term *term) {
             fprintf(to, "%d-%d", from, end - 1);
         else
             fprintf(to, "%d", from);
-        fprintf(to, " on %s: %d thread%s%s, %s\n", place->host, place->threads,
-                plural(place->threads), end - from > 1 ? " each" : "", place->device);
+        if (place->uuid[0])
+            fprintf(to, " on %s: GPU %s, %s, %s\n", place->host, place->device, place->pci,
+                    place->uuid);
+        else
+            fprintf(to, " on %s: %d thread%s%s, %s\n", place->host, place->threads,
+                    plural(place->threads), end - from > 1 ? " each" : "", place->device);
     }
 }
 
@@ -64,7 +68,9 @@ static void print_work(FILE *to, const dt_banner *b, const dt_term *term) {
     if (b->batch % b->micro)
         fprintf(to, ", the last one %d,", b->batch % b->micro);
     fprintf(to, " over %d rank%s (", b->n_ranks, plural(b->n_ranks));
-    if (equal_threads(b))
+    if (b->places[0].uuid[0])
+        fprintf(to, "1 GPU each)\n");
+    else if (equal_threads(b))
         fprintf(to, "%d thread%s%s)\n", b->places[0].threads, plural(b->places[0].threads),
                 b->n_ranks > 1 ? " each" : "");
     else
@@ -111,9 +117,17 @@ void dt_banner_print(FILE *to, const dt_banner *b, const dt_term *term) {
     char number[DT_NUMBER_MAX], hdf5[32];
     fprintf(to, "%sdtrain%s %s\n\n", term->bold, term->plain, DTRAIN_VERSION_FULL);
     print_places(to, b, term);
+    if (b->no_gpu[0]) {
+        label(to, term, "no GPU");
+        fprintf(to, "%s\n", b->no_gpu);
+    }
     label(to, term, "libraries");
     dt_h5_library(hdf5, sizeof hdf5);
     fprintf(to, "%s; MPI: %s; %s\n", b->fingerprint, b->comm_library, hdf5);
+    if (b->sums[0]) {
+        label(to, term, "sums");
+        fprintf(to, "by %s\n", b->sums);
+    }
     print_work(to, b, term);
     print_recipe(to, b, term);
     label(to, term, "output");
@@ -133,7 +147,7 @@ void dt_banner_warn(const dt_banner *b) {
                 b->max_micros == 1 ? "" : "es", b->micro);
     for (int r = 0; r < b->n_ranks; r++) {
         const dt_place *place = &b->places[r];
-        if (place->job_cores >= place->cores_open)
+        if (place->uuid[0] || place->job_cores >= place->cores_open)
             continue;
         dt_warn("the job may use only %d of the %d cores of %s: it was bound to them when started; "
                 "mpirun --bind-to none, or srun --cpus-per-task, gives it more",

@@ -275,7 +275,8 @@ static dt_status check_sums(const bench *b) {
     return DT_OK;
 }
 
-dt_status dt_bench(const dt_options *options, dt_comm *comm) {
+dt_status dt_bench(const dt_options *options, dt_gpus *gpus, dt_comm *comm) {
+    (void)gpus;
     static bench b; /* too large for a stack */
     bool first = dt_comm_rank(comm) == 0;
     int threads;

@@ -1,7 +1,9 @@
 /* launch/devices.c - `dtrain devices`.
  *
  * Each rank describes what it sees, rank 0 prints; neighbours that see the same share a paragraph.
- */
+ * The CUDA plugin is loaded wherever it is, also where there is no driver: its libraries' versions
+ * are half of an answer to "why no GPU?". The map of ranks to GPUs is the one that a training would
+ * have. */
 #include "launch/devices.h"
 
 #include <stdio.h>
@@ -10,17 +12,28 @@
 #include <unistd.h>
 #include "dist/topology.h"
 #include "launch/peak.h"
+#include "launch/plugin.h"
 #include "launch/term.h"
-
-static const char no_cuda[] = "this build has no CUDA back end";
+#include "model/backend.h"
 
 typedef struct { /* gathered as bytes */
     char host[64], cpu[128], instruction_sets[128], libraries[256];
     int cores_allowed, cores_total, threads;
+    char cuda_libraries[256];   /* "" without a plugin */
+    char no_cuda[DT_ERROR_MAX]; /* why this rank has no GPU; "": it has */
+    int n_gpus;                 /* that it sees */
+    dt_gpu gpu;                 /* that it would use */
 } sight;
 
-static dt_status look(const dt_options *options, const dt_backend *backend, dt_comm *comm,
-                      sight *mine) {
+static dt_status look_at_gpus(dt_comm *comm, sight *mine) {
+    const dt_plugin *plugin;
+    DT_TRY(dt_plugin_open(&plugin));
+    plugin->libraries(mine->cuda_libraries, sizeof mine->cuda_libraries);
+    DT_TRY(plugin->count(&mine->n_gpus));
+    return plugin->gpu(dt_comm_local_rank(comm) % mine->n_gpus, &mine->gpu);
+}
+
+static dt_status look(const dt_options *options, dt_comm *comm, sight *mine) {
     dt_topology topology;
     memset(mine, 0, sizeof *mine);
     DT_TRY(dt_comm_agree(comm, dt_topology_read(&topology)));
@@ -31,10 +44,31 @@ static dt_status look(const dt_options *options, const dt_backend *backend, dt_c
     snprintf(mine->cpu, sizeof mine->cpu, "%s",
              topology.model[0] ? topology.model : "unknown model");
     dt_peak_instruction_sets(mine->instruction_sets, sizeof mine->instruction_sets);
-    backend->describe(mine->libraries, sizeof mine->libraries);
+    dt_backend_cpu.describe(mine->libraries, sizeof mine->libraries);
     mine->cores_allowed = topology.cores_allowed;
     mine->cores_total = topology.cores_total;
+    if (look_at_gpus(comm, mine) != DT_OK) /* an answer, not a failure of this command */
+        dt_error_copy(mine->no_cuda);
     return DT_OK;
+}
+
+static void json_cuda(dt_json *j, const sight *s) {
+    dt_json_open(j, "cuda", '{');
+    dt_json_bool(j, "available", !s->no_cuda[0]);
+    if (s->cuda_libraries[0])
+        dt_json_str(j, "libraries", s->cuda_libraries);
+    if (s->no_cuda[0]) {
+        dt_json_str(j, "reason", s->no_cuda);
+    } else {
+        dt_json_int(j, "devices", s->n_gpus);
+        dt_json_str(j, "name", s->gpu.name);
+        dt_json_str(j, "pci", s->gpu.pci);
+        dt_json_str(j, "uuid", s->gpu.uuid);
+        dt_json_num(j, "compute_capability", s->gpu.major + 0.1 * s->gpu.minor);
+        dt_json_int(j, "processors", s->gpu.processors);
+        dt_json_int(j, "memory_bytes", (int64_t)s->gpu.memory);
+    }
+    dt_json_close(j, '}');
 }
 
 static dt_status print_json(const sight *all, int n, const char *library) {
@@ -55,15 +89,25 @@ static dt_status print_json(const sight *all, int n, const char *library) {
         dt_json_str(&j, "instruction_sets", all[r].instruction_sets);
         dt_json_str(&j, "libraries", all[r].libraries);
         dt_json_close(&j, '}');
-        dt_json_open(&j, "cuda", '{');
-        dt_json_bool(&j, "available", false);
-        dt_json_str(&j, "reason", no_cuda);
-        dt_json_close(&j, '}');
+        json_cuda(&j, &all[r]);
         dt_json_close(&j, '}');
     }
     dt_json_close(&j, ']');
     dt_json_close(&j, '}');
     return dt_stdout_json(&j);
+}
+
+static void print_cuda(const sight *s) {
+    if (s->no_cuda[0])
+        printf("  cuda: not available (%s)\n", s->no_cuda);
+    else
+        printf("  cuda: available, %s\n"
+               "        %s, %s, compute capability %d.%d, %d multiprocessors, %.1f GiB\n"
+               "        the one of %d that this rank would use\n",
+               s->gpu.name, s->gpu.pci, s->gpu.uuid, s->gpu.major, s->gpu.minor, s->gpu.processors,
+               (double)s->gpu.memory / (1 << 30), s->n_gpus);
+    if (s->cuda_libraries[0])
+        printf("        libraries: %s\n", s->cuda_libraries);
 }
 
 static dt_status print_text(const sight *all, int n, const char *library) {
@@ -83,23 +127,25 @@ static dt_status print_text(const sight *all, int n, const char *library) {
                s->cores_total, s->threads, s->threads == 1 ? "" : "s");
         printf("       instruction sets: %s\n", s->instruction_sets);
         printf("       libraries: %s\n", s->libraries);
-        printf("  cuda: not available (%s)\n", no_cuda);
+        print_cuda(s);
     }
     return dt_stdout_flush();
 }
 
-dt_status dt_devices(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
-    sight mine, *all = calloc((size_t)dt_comm_size(comm), sizeof *all);
-    dt_status status =
-        all ? DT_OK : dt_fail(DT_EDEVICE, "no memory for what %d ranks see", dt_comm_size(comm));
+dt_status dt_devices(const dt_options *options, dt_comm *comm) {
+    sight *mine = malloc(sizeof *mine), *all = calloc((size_t)dt_comm_size(comm), sizeof *all);
+    dt_status status = DT_OK;
+    if (!mine || !all)
+        status = dt_fail(DT_EDEVICE, "no memory for what %d ranks see", dt_comm_size(comm));
     DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
-    DT_TRY_GOTO(status, look(options, backend, comm, &mine), done);
-    DT_TRY_GOTO(status, dt_comm_allgather(comm, &mine, sizeof mine, all), done);
+    DT_TRY_GOTO(status, look(options, comm, mine), done);
+    DT_TRY_GOTO(status, dt_comm_allgather(comm, mine, sizeof *mine, all), done);
     if (dt_comm_rank(comm) == 0)
         status = (options->json ? print_json : print_text)(all, dt_comm_size(comm),
                                                            dt_comm_library(comm));
     status = dt_comm_agree(comm, status);
 done:
+    free(mine);
     free(all);
     return status;
 }

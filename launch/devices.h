@@ -4,10 +4,8 @@
 
 #include "dist/comm.h"
 #include "launch/options.h"
-#include "model/backend.h"
 
 /* Collective; rank 0 prints, text or JSON. */
-DT_NODISCARD dt_status dt_devices(const dt_options *options, const dt_backend *backend,
-                                  dt_comm *comm);
+DT_NODISCARD dt_status dt_devices(const dt_options *options, dt_comm *comm);
 
 #endif

@@ -188,14 +188,15 @@ static dt_status print_answer(const dt_setup *s, const subject *what, const dt_e
     return dt_stdout_flush();
 }
 
-dt_status dt_evaluate(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
+dt_status dt_evaluate(const dt_options *options, const dt_backend *backend, dt_gpus *gpus,
+                      dt_comm *comm) {
     subject *what = calloc(1, sizeof *what);
     int64_t *confusion = NULL;
     dt_evaluation result;
     dt_status status = what ? DT_OK : dt_fail(DT_EDEVICE, "no memory for an evaluation");
     dt_setup s = {0};
     DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
-    DT_TRY_GOTO(status, dt_setup_open(&s, options, backend, comm), done);
+    DT_TRY_GOTO(status, dt_setup_open(&s, options, backend, gpus, comm), done);
     DT_TRY_GOTO(status, load_subject(&s, options, what), done);
     size_t classes = (size_t)s.net->classes;
     confusion = calloc(classes * classes, sizeof *confusion);

@@ -46,21 +46,32 @@ static dt_status print_text(const dt_options *options) {
     return dt_stdout_flush();
 }
 
+static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm) {
+    const dt_backend *backend = gpus->plugin ? gpus->plugin->backend : dt_backend_find("cpu");
+    switch (options->command) {
+    case DT_CMD_TRAIN:
+        return dt_train(options, backend, gpus, comm);
+    case DT_CMD_EVAL:
+        return dt_evaluate(options, backend, gpus, comm);
+    case DT_CMD_BENCH:
+        return dt_bench(options, gpus, comm);
+    case DT_CMD_DEVICES:
+        break;
+    }
+    return DT_OK;
+}
+
 static dt_status run_command(dt_options *options, dt_comm *comm) {
     DT_TRY(dt_comm_bcast(comm, options, sizeof *options, 0));
     dt_options_resolve(options);
-    const dt_backend *backend = dt_backend_find("cpu");
-    switch (options->command) {
-    case DT_CMD_TRAIN:
-        return dt_train(options, backend, comm);
-    case DT_CMD_EVAL:
-        return dt_evaluate(options, backend, comm);
-    case DT_CMD_DEVICES:
-        return dt_devices(options, backend, comm);
-    case DT_CMD_BENCH:
-        return dt_bench(options, comm);
-    }
-    return DT_OK;
+    if (options->command == DT_CMD_DEVICES) /* looks at all there is */
+        return dt_devices(options, comm);
+    dt_gpus gpus;
+    dt_status status = dt_gpus_open(&gpus, options, comm);
+    if (status == DT_OK)
+        status = compute(options, &gpus, comm);
+    dt_gpus_close(&gpus);
+    return status;
 }
 
 /* Does rank's sentence only pass on another one's (dt_comm_agree), or say what a lower rank says

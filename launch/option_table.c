@@ -10,6 +10,7 @@
 enum {
     TRAIN = DT_CMD_TRAIN,
     RUNS = DT_CMD_TRAIN | DT_CMD_EVAL,
+    COMPUTES = DT_CMD_TRAIN | DT_CMD_EVAL | DT_CMD_BENCH,
     PLACES = DT_CMD_TRAIN | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH
 };
 
@@ -41,7 +42,7 @@ const dt_option dt_option_table[] = {
      .group = "Training", .commands = TRAIN, .changes_bits = true,
      .help = "samples an update, over all ranks"},
     {"micro-batch", DT_OPTION_INT, FIELD(micro_batch), .min = 1, .max = 65536, .word = "auto", .word_value = 0,
-     .initial = "auto", .shown = "auto: 16", .metavar = "M", .group = "Training", .commands = RUNS, .changes_bits = true,
+     .initial = "auto", .shown = "auto: 16, on a GPU 128", .metavar = "M", .group = "Training", .commands = RUNS, .changes_bits = true,
      .help = "samples that one worker computes at a time; at most B/M workers have work"},
     {"target-accuracy", DT_OPTION_NUMBER, FIELD(target_accuracy), .min = 1e-9, .max = 100, .word = "off",
      .word_value = 0, .initial = "off", .metavar = "PERCENT", .group = "Training", .commands = TRAIN,
@@ -75,20 +76,23 @@ const dt_option dt_option_table[] = {
      .metavar = "X", .group = "Optimizer", .commands = TRAIN, .changes_bits = true,
      .help = "share of a label that is spread over all classes"},
 
-    {"device", DT_OPTION_WORD, FIELD(device), .words = "auto|cpu", .initial = "auto", .group = "Machine",
-     .commands = RUNS, .help = "what computes"},
+    {"device", DT_OPTION_WORD, FIELD(device), .words = "auto|cpu|cuda", .initial = "auto", .group = "Machine",
+     .commands = COMPUTES, .help = "what computes; auto: GPUs if every rank has one"},
     {"precision", DT_OPTION_WORD, FIELD(precision), .words = "f32|bf16|tf32", .initial = "f32", .group = "Machine",
      .commands = RUNS, .changes_bits = true, .help = "of products; sums and parameters are float32"},
     {"threads", DT_OPTION_INT, FIELD(threads), .min = 1, .max = 1024, .word = "auto", .word_value = 0,
      .initial = "auto", .shown = "auto: a fair share of the cores", .metavar = "T", .group = "Machine",
-     .commands = PLACES, .help = "workers a rank"},
-    {"comm", DT_OPTION_WORD, FIELD(comm), .words = "auto|mpi", .initial = "auto", .group = "Machine",
-     .commands = PLACES, .help = "what carries sums between ranks"},
+     .commands = PLACES, .help = "workers a rank; a GPU is one"},
+    {"comm", DT_OPTION_WORD, FIELD(comm), .words = "auto|mpi|nccl", .initial = "auto", .group = "Machine",
+     .commands = PLACES, .help = "what carries sums between ranks; auto: NCCL between GPUs"},
     {"reduce", DT_OPTION_WORD, FIELD(reduce), .words = "exact|float", .initial = "exact", .group = "Machine",
      .commands = TRAIN, .changes_bits = true,
      .help = "exact: same bits for every number of ranks and threads; float: the ordinary sum"},
     {"overlap", DT_OPTION_WORD, FIELD(overlap), .words = "auto|on|off", .initial = "auto", .group = "Machine",
      .commands = TRAIN, .help = "sum gradients while earlier layers still compute; auto: between hosts"},
+    {"no-graph", DT_OPTION_FLAG, FIELD(no_graph), .initial = "no", .group = "Machine",
+     .commands = DT_CMD_TRAIN | DT_CMD_BENCH,
+     .help = "on a GPU: launch every kernel by itself instead of replaying graphs; same bits"},
 
     {"out", DT_OPTION_TEXT, FIELD(out), .initial = "", .shown = "runs/<date>-<time>", .metavar = "DIR",
      .group = "Run", .commands = TRAIN, .help = "directory for run.h5, log.jsonl and checkpoints"},

@@ -31,9 +31,9 @@ typedef enum { /* what main does with the command */
 
 /* Values of the enumerated options, in the order of their words. --optimizer, --schedule and
  * --precision hold a dt_optimizer, dt_schedule and dt_precision. */
-enum { DT_DEVICE_AUTO, DT_DEVICE_CPU };
+enum { DT_DEVICE_AUTO, DT_DEVICE_CPU, DT_DEVICE_CUDA };
 enum { DT_REDUCE_EXACT, DT_REDUCE_FLOAT };
-enum { DT_COMM_AUTO, DT_COMM_MPI };
+enum { DT_COMM_AUTO, DT_COMM_MPI, DT_COMM_NCCL };
 enum { DT_OVERLAP_AUTO, DT_OVERLAP_ON, DT_OVERLAP_OFF };
 enum { DT_PROGRESS_AUTO, DT_PROGRESS_BAR, DT_PROGRESS_LINES, DT_PROGRESS_NONE };
 
@@ -59,7 +59,7 @@ typedef struct {
     double clip_norm;                  /* 0 = off */
     double label_smoothing;
     int64_t warmup; /* steps */
-    bool nesterov;
+    bool nesterov, no_graph;
     int64_t threads;          /* 0 = share of the cores */
     int64_t checkpoint_every; /* steps; 0 = after each epoch only */
     int64_t keep;

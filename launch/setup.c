@@ -20,16 +20,26 @@
 /* Which samples --samples n takes must never change: neither with --seed nor with a later version.
  */
 enum { SUBSET_SEED = 0 };
+enum { MAX_CHOICES = 1 << 16 };
+
+static void describe_gpu(const dt_gpu *gpu, dt_place *mine) {
+    mine->threads = 1;
+    snprintf(mine->device, sizeof mine->device, "%s, compute capability %d.%d", gpu->name,
+             gpu->major, gpu->minor);
+    snprintf(mine->pci, sizeof mine->pci, "%s", gpu->pci);
+    snprintf(mine->uuid, sizeof mine->uuid, "%s", gpu->uuid);
+}
 
 /* What this rank computes with. Threads beyond the fair share are the user's wish. */
-static dt_status describe_place(const dt_setup *s, dt_place *mine) {
+static dt_status describe_place(dt_setup *s, dt_place *mine) {
     dt_topology topology = {0};
     dt_core_share share = {0};
     dt_status status = dt_comm_agree(s->comm, dt_topology_read(&topology));
     if (status == DT_OK)
         status = dt_topology_share(&topology, s->comm, &share);
     DT_TRY(status);
-    mine->threads = s->options.threads > 0 ? (int)s->options.threads : share.threads;
+    s->host_threads = s->options.threads > 0 ? (int)s->options.threads : share.threads;
+    mine->threads = s->host_threads;
     mine->local_rank = dt_comm_local_rank(s->comm);
     mine->job_cores = share.job_cores;
     mine->cores_open = topology.cores_open;
@@ -38,6 +48,8 @@ static dt_status describe_place(const dt_setup *s, dt_place *mine) {
     dt_peak_instruction_sets(sets, sizeof sets);
     snprintf(mine->device, sizeof mine->device, "%s%s%s",
              topology.model[0] ? topology.model : "CPU", sets[0] ? ": " : "", sets);
+    if (s->gpus->plugin)
+        describe_gpu(&s->gpus->all[s->rank], mine);
     return DT_OK;
 }
 
@@ -58,9 +70,10 @@ static dt_status gather_places(dt_setup *s) {
 }
 
 dt_status dt_setup_open(dt_setup *s, const dt_options *options, const dt_backend *backend,
-                        dt_comm *comm) {
+                        dt_gpus *gpus, dt_comm *comm) {
     *s = (dt_setup){.options = *options,
                     .backend = backend,
+                    .gpus = gpus,
                     .comm = comm,
                     .rank = dt_comm_rank(comm),
                     .size = dt_comm_size(comm),
@@ -91,7 +104,7 @@ done:
 }
 
 dt_status dt_setup_data(dt_setup *s) {
-    dt_status status = dt_dataset_open(s->options.data, s->workers[s->rank], &s->data);
+    dt_status status = dt_dataset_open(s->options.data, s->host_threads, &s->data);
     DT_TRY(dt_comm_agree(s->comm, status));
     return compare_digests(s);
 }
@@ -141,8 +154,13 @@ static void find_kin(dt_setup *s, const char *all) {
 static dt_status compare_fingerprints(dt_setup *s) {
     char mine[DT_FINGERPRINT_MAX] = "", library[DT_FINGERPRINT_MAX / 2] = "";
     s->backend->describe(library, sizeof library);
-    snprintf(mine, sizeof mine, "%s; %s; libc %s; dtrain %s", s->places[s->rank].device, library,
-             gnu_get_libc_version(), DTRAIN_VERSION);
+    int n = snprintf(mine, sizeof mine, "%s; %s; libc %s; dtrain %s", s->places[s->rank].device,
+                     library, gnu_get_libc_version(), DTRAIN_VERSION);
+    if (s->choices && n > 0 && (size_t)n < sizeof mine) {
+        char digest[DT_SHA256_HEX];
+        dt_sha256(s->choices, strlen(s->choices), digest);
+        snprintf(mine + n, sizeof mine - (size_t)n, "; engines %.12s", digest);
+    }
     char *all = calloc((size_t)s->size, DT_FINGERPRINT_MAX);
     s->kin = calloc((size_t)s->size, sizeof *s->kin);
     dt_status status =
@@ -165,9 +183,9 @@ done:
     return status;
 }
 
-static dt_status open_device(dt_setup *s, double mean, double std) {
+static dt_device_config device_config(const dt_setup *s, double mean, double std) {
     const dt_options *o = &s->options;
-    dt_device_config config = {
+    return (dt_device_config){
         .net = s->net,
         .precision = (dt_precision)o->precision,
         .micro_batch = s->plan.micro,
@@ -185,11 +203,47 @@ static dt_status open_device(dt_setup *s, double mean, double std) {
                   .clip_norm = (float)o->clip_norm},
         .mean = mean,
         .std = std,
+        .index = s->gpus->index,
+        .graph = !o->no_graph,
+        .reduce = dt_gpus_reducer(s->gpus),
+        .choices = s->choices,
     };
+}
+
+/* Rank 0's choice of engines becomes everybody's. */
+static dt_status share_choices(dt_setup *s, const dt_device_config *config) {
+    if (!s->backend->choose)
+        return DT_OK;
+    s->choices = calloc(1, MAX_CHOICES);
+    dt_status status = s->choices ? DT_OK : dt_fail(DT_EDEVICE, "no memory for a list of engines");
+    if (status == DT_OK && s->rank == 0)
+        status = s->backend->choose(config, s->choices, MAX_CHOICES);
+    DT_TRY(dt_comm_agree(s->comm, status));
+    return dt_comm_bcast(s->comm, s->choices, MAX_CHOICES, 0);
+}
+
+static dt_status open_device(dt_setup *s, const dt_device_config *config) {
     const dt_samples *train = &s->data->train, *test = &s->data->test;
-    DT_TRY(s->backend->open(&config, &s->device));
+    DT_TRY(s->backend->open(config, &s->device));
     DT_TRY(s->backend->load(s->device, DT_TRAIN, train->images, train->labels, train->n));
     return s->backend->load(s->device, DT_TEST, test->images, test->labels, test->n);
+}
+
+/* All ranks learn how much of its GPU each holds. */
+static dt_status gather_usage(dt_setup *s) {
+    if (!s->backend->usage)
+        return DT_OK;
+    dt_device_usage usage = {0};
+    s->backend->usage(s->device, &usage);
+    int64_t mine = (int64_t)usage.device_bytes, *all = malloc((size_t)s->size * sizeof *all);
+    dt_status status = all ? DT_OK : dt_fail(DT_EDEVICE, "no memory for %d numbers", s->size);
+    DT_TRY_GOTO(status, dt_comm_agree(s->comm, status), done);
+    DT_TRY_GOTO(status, dt_comm_allgather(s->comm, &mine, sizeof mine, all), done);
+    for (int r = 0; r < s->size; r++)
+        s->places[r].gpu_memory_bytes = all[r];
+done:
+    free(all);
+    return status;
 }
 
 dt_status dt_setup_device(dt_setup *s, double mean, double std) {
@@ -206,8 +260,14 @@ dt_status dt_setup_device(dt_setup *s, double mean, double std) {
                         .seed = o->seed,
                         .n_ranks = s->size,
                         .workers = s->workers};
+    if (trains)
+        DT_TRY(dt_gpus_connect(s->gpus, o, (s->net->n_params + DT_N_SUMS + 1) * sizeof(int64_t)));
+    dt_device_config config = device_config(s, mean, std);
+    DT_TRY(share_choices(s, &config));
     DT_TRY(compare_fingerprints(s));
-    return dt_comm_agree(s->comm, open_device(s, mean, std));
+    config.choices = s->choices;
+    DT_TRY(dt_comm_agree(s->comm, open_device(s, &config)));
+    return gather_usage(s);
 }
 
 void dt_setup_close(dt_setup *s) {
@@ -219,6 +279,8 @@ void dt_setup_close(dt_setup *s) {
     free(s->workers);
     free(s->places);
     free(s->kin);
+    free(s->choices);
+    s->choices = NULL;
     s->kin = NULL;
     s->chosen = NULL;
     s->workers = NULL;

@@ -9,6 +9,7 @@
 #include "dist/plan.h"
 #include "io/clock.h"
 #include "io/dataset.h"
+#include "launch/gpu.h"
 #include "launch/options.h"
 #include "launch/ui.h"
 #include "model/backend.h"
@@ -18,6 +19,7 @@ enum { DT_FINGERPRINT_MAX = 512 };
 typedef struct {
     dt_options options; /* with micro_batch filled in */
     const dt_backend *backend;
+    dt_gpus *gpus; /* with a plugin: GPUs compute */
     dt_comm *comm;
     int rank, size;
     double started; /* dt_now() */
@@ -29,17 +31,19 @@ typedef struct {
 
     dt_net *net;
     dt_device *device;
+    char *choices; /* of a back end that makes some: rank 0's, everywhere */
     dt_plan plan;
+    int host_threads;                     /* of this rank, for work on its host */
     int *workers;                         /* [size] */
     dt_place *places;                     /* [size] */
     char fingerprint[DT_FINGERPRINT_MAX]; /* of rank 0 */
     int *kin;                             /* [size] the lowest rank with the same fingerprint */
 } dt_setup;
 
-/* Find out who computes with what; nothing else is open yet. dt_setup_close() after a failure too.
- */
+/* Find out who computes with what; nothing else is open yet. gpus stays the caller's.
+ * dt_setup_close() after a failure too. */
 DT_NODISCARD dt_status dt_setup_open(dt_setup *s, const dt_options *options,
-                                     const dt_backend *backend, dt_comm *comm);
+                                     const dt_backend *backend, dt_gpus *gpus, dt_comm *comm);
 /* Open the data on every rank and compare the digests between them. DT_EDATA names file, ranks and
  * hosts. */
 DT_NODISCARD dt_status dt_setup_data(dt_setup *s);

@@ -9,6 +9,9 @@
  * Two integers travel behind the gradient: votes to stop, and failures. A rank that fails takes
  * part in the sums of that step all the same, so nobody is left waiting; then all know and leave.
  *
+ * What is submitted waits until it is collected. A back end that has a queue of its own takes steps
+ * as they come instead (launch/queued.c), and none of this here.
+ *
  * Waiting is told from reducing without a barrier and without a common clock: all ranks leave an
  * all-reduce together, so the time from there to the next arrival can be compared between
  * ranks. Arrivals are exchanged once an epoch, for at most N_SAMPLED of its steps. */
@@ -17,17 +20,25 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "launch/queued.h"
+
 enum { MAX_RANGES = 64, N_SAMPLED = 512 };
 enum { VOTES, FAILURES, N_CONTROL };
 
 struct dt_stepper {
     dt_setup *setup;
+    dt_queue *queue; /* of a back end that has one; the rest is then unused but for phases */
     dt_gradient buffer;
     dt_work work;
     int64_t *samples; /* [k][m], of the owned micro-batches */
     int64_t *micros;  /* [k] */
     dt_status late;   /* an update failed on this rank alone: told in the next step */
     char late_error[DT_ERROR_MAX];
+    struct { /* what was submitted */
+        int64_t epoch, step;
+        dt_update update;
+        bool vote_stop;
+    } next;
 
     bool overlap;
     int n_ranges;
@@ -146,15 +157,29 @@ static void note_arrival(dt_stepper *p, double came, double spent) {
     p->n_steps++;
 }
 
-dt_status dt_stepper_run(dt_stepper *p, int64_t epoch, int64_t step, const dt_update *update,
-                         bool vote_stop, dt_step_result *out) {
+int dt_stepper_depth(const dt_stepper *p) {
+    return p->queue ? DT_QUEUE_DEPTH : 1;
+}
+
+dt_status dt_stepper_submit(dt_stepper *p, int64_t epoch, int64_t step, const dt_update *update,
+                            bool vote_stop) {
+    if (p->queue)
+        return dt_queue_submit(p->queue, epoch, step, update, vote_stop);
+    p->next.epoch = epoch;
+    p->next.step = step;
+    p->next.update = *update;
+    p->next.vote_stop = vote_stop;
+    return DT_OK;
+}
+
+static dt_status run(dt_stepper *p, dt_step_result *out) {
     const dt_setup *s = p->setup;
     double begin = dt_now();
-    fill_work(p, epoch, step);
+    fill_work(p, p->next.epoch, p->next.step);
     double filled = dt_now();
     dt_status mine = compute(p);
     double came = dt_now();
-    int64_t control[N_CONTROL] = {vote_stop, mine != DT_OK};
+    int64_t control[N_CONTROL] = {p->next.vote_stop, mine != DT_OK};
     DT_TRY(reduce(p, control));
     double reduced = dt_now();
     note_arrival(p, came - p->left, reduced - came);
@@ -166,7 +191,7 @@ dt_status dt_stepper_run(dt_stepper *p, int64_t epoch, int64_t step, const dt_up
     *out = (dt_step_result){.stop = control[VOTES] != 0};
     for (int i = 0; i < DT_N_SUMS; i++)
         out->sums[i] = sums[i];
-    dt_status status = s->backend->update(s->device, update, &out->norm);
+    dt_status status = s->backend->update(s->device, &p->next.update, &out->norm);
     double updated = dt_now();
     p->phases.input += filled - begin;
     p->phases.compute += came - filled + updated - reduced;
@@ -179,12 +204,17 @@ dt_status dt_stepper_run(dt_stepper *p, int64_t epoch, int64_t step, const dt_up
     return s->size == 1 ? status : DT_OK;
 }
 
+dt_status dt_stepper_collect(dt_stepper *p, dt_step_result *out) {
+    return p->queue ? dt_queue_collect(p->queue, out) : run(p, out);
+}
+
 /* -- Phases ---------------------------------------------------------------------------------- */
 
-void dt_stepper_begin(dt_stepper *p) {
+dt_status dt_stepper_begin(dt_stepper *p, int64_t epoch) {
     p->phases = (dt_phases){0};
     p->n_steps = 0;
     p->left = dt_now();
+    return p->queue ? dt_queue_begin(p->queue, epoch) : DT_OK;
 }
 
 /* all: [size][n], the sampled arrivals of every rank. */
@@ -213,11 +243,12 @@ dt_status dt_stepper_phases(dt_stepper *p, double checkpoint_seconds, dt_phases 
     DT_TRY_GOTO(status, dt_comm_agree(s->comm, status), done);
     if (n)
         DT_TRY_GOTO(status, dt_comm_allgather(s->comm, p->came, n * sizeof *came, came), done);
-    dt_phases mine = p->phases;
-    mine.wait = seconds_waited(p, came, n);
-    if (mine.wait > mine.reduce)
-        mine.wait = mine.reduce;
-    mine.reduce -= mine.wait;
+    dt_phases mine = p->queue ? dt_queue_phases(p->queue) : p->phases;
+    if (!p->queue) {
+        double waited = seconds_waited(p, came, n);
+        mine.wait = waited < mine.reduce ? waited : mine.reduce;
+        mine.reduce -= mine.wait;
+    }
     mine.checkpoint = checkpoint_seconds;
     status = dt_comm_allgather(s->comm, &mine, sizeof mine, all);
 done:
@@ -252,17 +283,21 @@ dt_status dt_stepper_open(dt_setup *setup, dt_stepper **out) {
     dt_status status = DT_OK;
     if (!p || !p->micros || !p->samples)
         status = dt_fail(DT_EDEVICE, "no memory for the sample numbers of a batch");
+    else if (setup->backend->step)
+        status = dt_queue_open(setup, &p->queue);
     status = dt_comm_agree(setup->comm, status);
     if (status != DT_OK) {
         dt_stepper_close(out);
         return status;
     }
     p->setup = setup;
+    p->stride = (dt_plan_steps(&setup->plan) + N_SAMPLED - 1) / N_SAMPLED;
+    if (p->queue)
+        return DT_OK;
     p->buffer = setup->backend->buffer(setup->device);
     p->overlap = setup->size > 1 && (overlap == DT_OVERLAP_ON || (overlap == DT_OVERLAP_AUTO &&
                                                                   dt_comm_hosts(setup->comm) > 1));
     plan_ranges(p);
-    p->stride = (dt_plan_steps(&setup->plan) + N_SAMPLED - 1) / N_SAMPLED;
     return DT_OK;
 }
 
@@ -270,6 +305,7 @@ void dt_stepper_close(dt_stepper **stepper) {
     dt_stepper *p = *stepper;
     if (!p)
         return;
+    dt_queue_close(&p->queue);
     pthread_mutex_destroy(&p->lock);
     free(p->micros);
     free(p->samples);

@@ -1,5 +1,7 @@
-/* launch/step.h - one step over all ranks: gradient, all-reduce, update; and where the time went.
- */
+/* launch/step.h - steps over all ranks: gradient, all-reduce, update; and where the time went.
+ *
+ * A step is submitted, and collected later. On the CPU each is done by the time it is collected; a
+ * GPU works through a queue of them, and the host stays ahead of it. */
 #ifndef DT_LAUNCH_STEP_H
 #define DT_LAUNCH_STEP_H
 
@@ -25,13 +27,18 @@ typedef struct { /* seconds of one rank in the steps of an epoch */
 DT_NODISCARD dt_status dt_stepper_open(dt_setup *setup, dt_stepper **out);
 void dt_stepper_close(dt_stepper **stepper);
 
-/* Before the first step of an epoch: forget the phases. */
-void dt_stepper_begin(dt_stepper *stepper);
-/* Step (counted in the epoch, from 0) of epoch (from 0). Collective. DT_EDIVERGED on all ranks when
- * a gradient was not finite or too large: parameters are as before. When one rank fails all return,
- * with its sentence. */
-DT_NODISCARD dt_status dt_stepper_run(dt_stepper *stepper, int64_t epoch, int64_t step,
-                                      const dt_update *update, bool vote_stop, dt_step_result *out);
+/* How many steps may be submitted before the oldest one must be collected; the same on every rank.
+ */
+int dt_stepper_depth(const dt_stepper *stepper);
+/* Before the first step of an epoch (from 0) that is run here: forget the phases. Collective. */
+DT_NODISCARD dt_status dt_stepper_begin(dt_stepper *stepper, int64_t epoch);
+/* Begin step (counted in the epoch, from 0) of epoch (from 0). Collective. */
+DT_NODISCARD dt_status dt_stepper_submit(dt_stepper *stepper, int64_t epoch, int64_t step,
+                                         const dt_update *update, bool vote_stop);
+/* The outcome of the oldest step that was submitted and not collected. Collective. DT_EDIVERGED on
+ * all ranks when a gradient was not finite or too large: parameters are as before, and remain so in
+ * the steps that were submitted since. When one rank fails all return, with its sentence. */
+DT_NODISCARD dt_status dt_stepper_collect(dt_stepper *stepper, dt_step_result *out);
 /* DT_OK, or why this rank's last update failed: its parameters are then not those of the step, and
  * the next step ends the run on all ranks. */
 DT_NODISCARD dt_status dt_stepper_late(const dt_stepper *stepper);

@@ -14,7 +14,7 @@ usage() {
     echo "usage: launch/test.sh [--all] [STAGE...]"
     echo "stages: ${stages[*]}"
 }
-stages=(format headers scripts gcc clang tidy cppcheck release install asan tsan valgrind onednn3 fuzz)
+stages=(format headers scripts gcc clang tidy cppcheck release install asan tsan valgrind onednn3 cuda fuzz)
 all=0 chosen=()
 for arg in "$@"; do
     case $arg in
@@ -47,7 +47,7 @@ each() { # COMMAND...: runs it on every file name of standard input, $jobs at a 
 build() { # FOLDER OPTION...: configures and builds build/test/FOLDER
     local folder=$logs/$1
     shift
-    cmake -S . -B "$folder" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON "$@" && cmake --build "$folder" --parallel "$jobs"
+    cmake -S . -B "$folder" -DCMAKE_EXPORT_COMPILE_COMMANDS=ON -DDT_CUDA_ARCHITECTURES=75 "$@" && cmake --build "$folder" --parallel "$jobs"
 }
 run_ctest() { # FOLDER LABELS OPTION...: all tests but those with LABELS (a|b); long ones with --all only
     local folder=$logs/$1 without=$2
@@ -67,10 +67,10 @@ stage_format() {
     sources c h | grep -v '^tests/golden/' | xargs clang-format --dry-run -Werror # golden: made by a program
 }
 # Every header compiles alone, as C and as C++ (that is how CUDA sources see it), and without any library's headers. Not so
-# the private ones of the few files that share a library.
+# the private ones of the few files that share a library, the plugin's among them.
 stage_headers() {
     local header
-    for header in $(sources h | grep -vE '^tests/|_impl\.h$'); do
+    for header in $(sources h | grep -vE '^tests/|_impl\.h$|^model/cuda'); do
         echo "$header"
         echo "#include \"$header\"" | gcc -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wpedantic -Werror -I. -fsyntax-only -xc -
         echo "#include \"$header\"" | g++ -std=c++17 -Wall -Wextra -Werror -I. -fsyntax-only -xc++ -
@@ -137,6 +137,12 @@ stage_onednn3() { # the same tests of the CPU's back end with the other major ve
     launch/fetch-onednn.sh "$logs/onednn" || skip "oneDNN 3 could not be fetched"
     build onednn3 -DOneDNN_ROOT="$logs/onednn" -DDT_TEST_FILTER='cpu|dnn|golden|backend|cli_train'
     run_ctest onednn3 house
+}
+stage_cuda() { # the plugin for all architectures; the tests of the other stages run it on the simulated device
+    launch/fetch-cuda.sh || skip "the CUDA libraries could not be fetched"
+    build cuda -DDT_WERROR=ON -DDT_CUDA=ON -DDT_TEST_FILTER='cuda|simdev' \
+        -DDT_CUDA_ARCHITECTURES='75;80;86;89;90;100;120'
+    run_ctest cuda house
 }
 stage_fuzz() {
     build fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang -DDT_FUZZ=ON

@@ -34,7 +34,9 @@ typedef struct {
     char dir[DT_PATH_MAX];
     int claim; /* on dir, of rank 0 */
     dt_position at;
-    int64_t steps; /* an epoch */
+    int64_t steps;     /* an epoch */
+    int64_t submitted; /* updates of the run that were; at.step: that are done */
+    bool stops;        /* some rank voted to */
     dt_schedule_config schedule;
     dt_stepper *stepper;
     int64_t *confusion; /* [classes][classes], of the last evaluation of the test set */
@@ -180,35 +182,60 @@ static void show_step(trainer *t, const dt_update *update, const dt_step_result 
     dt_ui_step(t->ui, &line);
 }
 
-static dt_status train_step(trainer *t, dt_step_result *result) {
-    dt_update update = {.step = t->at.step + 1};
-    update.learning_rate = dt_schedule_at(&t->schedule, t->at.step);
-    int64_t step = t->at.step - t->at.epoch * t->steps;
-    dt_status status =
-        dt_stepper_run(t->stepper, t->at.epoch, step, &update, wants_stop(t), result);
+/* Of the update after `step` updates. */
+static dt_update update_after(const trainer *t, int64_t step) {
+    return (dt_update){.step = step + 1, .learning_rate = dt_schedule_at(&t->schedule, step)};
+}
+
+static dt_status submit_step(trainer *t) {
+    dt_update update = update_after(t, t->submitted);
+    int64_t step = t->submitted - t->at.epoch * t->steps;
+    t->submitted++;
+    return dt_stepper_submit(t->stepper, t->at.epoch, step, &update, wants_stop(t));
+}
+
+static dt_status collect_step(trainer *t) {
+    dt_step_result result;
+    dt_update update = update_after(t, t->at.step);
+    dt_status status = dt_stepper_collect(t->stepper, &result);
     if (status == DT_EDIVERGED)
         return diverged(t);
     DT_TRY(status);
     t->at.step++;
-    t->at.samples_seen += result->sums[DT_SUM_COUNT];
+    t->stops = t->stops || result.stop;
+    t->at.samples_seen += result.sums[DT_SUM_COUNT];
     for (int i = 0; i < DT_N_SUMS; i++)
-        t->at.sums[i] += result->sums[i];
-    meter_count(t, result->sums[DT_SUM_COUNT]);
+        t->at.sums[i] += result.sums[i];
+    meter_count(t, result.sums[DT_SUM_COUNT]);
     if (t->setup.rank == 0)
-        show_step(t, &update, result);
+        show_step(t, &update, &result);
     return DT_OK;
 }
 
+/* Steps up to `end`, submitted as far ahead as may be. After a vote to stop no rank submits more,
+ * and all have submitted the same, since each collects one before it submits the next. */
+static dt_status train_steps(trainer *t, int64_t end) {
+    int depth = dt_stepper_depth(t->stepper);
+    while (t->at.step < end) {
+        while (!t->stops && t->submitted < end && t->submitted - t->at.step < depth)
+            DT_TRY(submit_step(t));
+        DT_TRY(collect_step(t));
+        if (t->stops && t->at.step == t->submitted)
+            return dt_fail(DT_ESTOPPED, "stopped after step %lld, as asked", (long long)t->at.step);
+    }
+    return DT_OK;
+}
+
+/* In pieces that end where the state is to be saved. */
 static dt_status train_epoch(trainer *t) {
     int64_t end = (t->at.epoch + 1) * t->steps, every = t->setup.options.checkpoint_every;
-    dt_stepper_begin(t->stepper);
+    DT_TRY(dt_stepper_begin(t->stepper, t->at.epoch));
     meter_begin(t);
+    t->submitted = t->at.step;
     while (t->at.step < end) {
-        dt_step_result result;
-        DT_TRY(train_step(t, &result));
-        if (result.stop)
-            return dt_fail(DT_ESTOPPED, "stopped after step %lld, as asked", (long long)t->at.step);
-        if (every && t->at.step % every == 0 && t->at.step < end)
+        int64_t next = every ? (t->at.step / every + 1) * every : end;
+        DT_TRY(train_steps(t, next < end ? next : end));
+        if (t->at.step < end)
             DT_TRY(save(t, false));
     }
     return DT_OK;
@@ -349,6 +376,8 @@ static void show_banner(const trainer *t) {
                         .steps_per_epoch = t->steps,
                         .fingerprint = s->fingerprint,
                         .comm_library = dt_comm_library(s->comm),
+                        .sums = dt_gpus_transport(s->gpus),
+                        .no_gpu = s->gpus->why,
                         .out_dir = t->dir,
                         .resumed_step = t->at.resumed_step};
     dt_ui_banner(t->ui, &banner);
@@ -471,9 +500,10 @@ static void end(trainer *t) {
     free(t->phases);
 }
 
-dt_status dt_train(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
+dt_status dt_train(const dt_options *options, const dt_backend *backend, dt_gpus *gpus,
+                   dt_comm *comm) {
     trainer t = {.claim = -1, .saved_step = -1, .saved_epoch = -1};
-    dt_status status = dt_setup_open(&t.setup, options, backend, comm);
+    dt_status status = dt_setup_open(&t.setup, options, backend, gpus, comm);
     if (status == DT_OK)
         status = begin(&t);
     if (status == DT_OK)

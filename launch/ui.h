@@ -15,8 +15,10 @@ typedef struct dt_ui dt_ui;
 
 typedef struct { /* a rank's place, for the banner and `devices` */
     char host[64];
-    char device[192]; /* "AMD EPYC 9B14: AVX2, AVX-512" */
-    int threads;
+    char device[192];         /* "AMD EPYC 9B14: AVX2, AVX-512"; "NVIDIA H100 80GB HBM3, 9.0" */
+    int threads;              /* 1 on a GPU */
+    char pci[32], uuid[48];   /* of a GPU: which one of the host; else "" */
+    int64_t gpu_memory_bytes; /* of it, held by this run */
     int local_rank;
     int job_cores, cores_open; /* of the host: that its ranks may use; that they could */
 } dt_place;
@@ -29,6 +31,8 @@ typedef struct {
     int batch, micro, max_micros, total_workers;
     int64_t n_train, n_validation, n_test, steps_per_epoch;
     const char *fingerprint, *comm_library, *out_dir;
+    const char *sums;     /* between GPUs: "NCCL"; "" on CPUs and for one rank */
+    const char *no_gpu;   /* why --device auto found none; "": it did, or was not asked */
     int64_t resumed_step; /* -1: a new run */
 } dt_banner;
 

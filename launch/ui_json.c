@@ -31,6 +31,11 @@ static void places(dt_json *j, const dt_banner *b) {
         dt_json_str(j, "host", b->places[r].host);
         dt_json_str(j, "device", b->places[r].device);
         dt_json_int(j, "threads", b->places[r].threads);
+        if (b->places[r].uuid[0]) {
+            dt_json_str(j, "pci", b->places[r].pci);
+            dt_json_str(j, "uuid", b->places[r].uuid);
+            dt_json_int(j, "gpu_memory_bytes", b->places[r].gpu_memory_bytes);
+        }
         dt_json_close(j, '}');
     }
     dt_json_close(j, ']');
@@ -43,6 +48,8 @@ void dt_ui_json_start(dt_json *j, const dt_banner *b) {
     dt_json_str(j, "version", DTRAIN_VERSION_FULL);
     dt_json_str(j, "fingerprint", b->fingerprint);
     dt_json_str(j, "comm", b->comm_library);
+    if (b->sums[0])
+        dt_json_str(j, "sums", b->sums);
     dt_json_str(j, "out", b->out_dir);
     dt_json_int(j, "ranks", b->n_ranks);
     dt_json_int(j, "hosts", b->n_hosts);

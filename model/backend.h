@@ -47,6 +47,12 @@ typedef struct {
     int max_micros; /* micro-batches in a global batch, over all ranks: bounds the sum */
     dt_optim_config optim;
     double mean, std; /* of pixels / 255: x = (p / 255 - mean) / std */
+
+    /* Of queued back ends; the others ignore them. */
+    int index;  /* which device of this host */
+    bool graph; /* replay captured work; false: plain launches, the same bits */
+    const struct dt_reducer *reduce; /* NULL: one rank. Must outlive the device */
+    const char *choices;             /* what choose() said on rank 0; NULL: choose here */
 } dt_device_config;
 
 /* The gradient of a step: int64 [n_params + DT_N_SUMS]; with !exact float [n_params] (summed
@@ -57,6 +63,16 @@ typedef struct {
     float *floats; /* !exact: [n_params]; else NULL */
     void *stream;
 } dt_gradient;
+
+/* How a queued back end sums over the ranks: on its own stream, in the order of the calls. */
+typedef struct dt_reducer {
+    void *ctx;
+    /* Enqueue on stream: v[0..n), device memory, becomes its sum over the ranks. All ranks enqueue
+     * the same sums in the same order. DT_EPEER, DT_EDEVICE. */
+    dt_status (*sum_i64)(void *ctx, int64_t *v, size_t n, void *stream);
+    dt_status (*sum_f32)(void *ctx, float *v, size_t n, void *stream);
+    bool captures; /* may be called while stream is being captured; false: it waits for stream */
+} dt_reducer;
 
 /* What a rank has to do in a step or an evaluation. */
 typedef struct {
@@ -75,6 +91,29 @@ typedef struct {
     int64_t *confusion; /* [classes][classes], true x predicted, added to; or NULL */
     float *logits;      /* [n_micros][m][classes], overwritten; or NULL */
 } dt_eval;
+
+/* One step of a queued back end: micro-batches [first, first + n_micros) of the list that epoch()
+ * was given for this epoch. */
+typedef struct {
+    uint32_t epoch;
+    int64_t first;
+    int n_micros; /* may be 0: this rank adds nothing */
+    dt_update update;
+    bool vote_stop; /* this rank asks to stop */
+} dt_queued_step;
+
+typedef struct { /* global: the same on every rank */
+    int64_t sums[DT_N_SUMS];
+    int64_t votes; /* ranks that asked to stop */
+    double norm;   /* of the gradient, before clipping */
+} dt_step_outcome;
+
+typedef struct {
+    size_t device_bytes;     /* memory that is held on the device */
+    int64_t launches_micro;  /* kernels launched for one micro-batch that is not the last */
+    int64_t launches_last;   /* ... for the last one, with all-reduce and update */
+    int64_t launches_replay; /* what the host launches a step when graphs are replayed: graphs */
+} dt_device_usage;
 
 typedef struct dt_device dt_device; /* each back end has its own */
 
@@ -123,10 +162,35 @@ typedef struct dt_backend {
                              char hex[65]);
     /* Libraries, instruction set: what the bits depend on besides the inputs. One line. */
     void (*describe)(char *text, size_t nbytes);
+
+    /* -- Queued back ends: a device with streams of its own. NULL in the others. --
+     * Training goes by epoch(), step(), collect() instead of gradient() and update(), which stay
+     * for tests. Nothing but collect(wait) waits for the device. */
+
+    /* Engines for the network's convolutions, from shapes and device model alone: a text without
+     * line breaks that config.choices takes on every rank. Rank 0 calls it before open().
+     * DT_EDEVICE: no deterministic engine. */
+    dt_status (*choose)(const dt_device_config *config, char *text, size_t nbytes);
+    /* This rank's micro-batches of a whole epoch, in the order of its steps: gathered and uploaded
+     * while what is queued goes on. Two epochs are held: the one that is trained and the next. The
+     * list is read before it returns. */
+    dt_status (*epoch)(dt_device *device, const dt_work *work);
+    /* Enqueue one step with its all-reduce (config.reduce) and update. Collective. At most
+     * DT_MAX_QUEUED steps may be queued and not collected. After a step whose gradient was bad all
+     * later updates are no-ops. */
+    dt_status (*step)(dt_device *device, const dt_queued_step *step);
+    /* The oldest step that was not collected: *done tells whether it is finished; with wait, until
+     * it is. DT_EDIVERGED when its gradient was bad, as for update(). */
+    dt_status (*collect)(dt_device *device, bool wait, bool *done, dt_step_outcome *out);
+    void (*usage)(const dt_device *device, dt_device_usage *out);
 } dt_backend;
+
+enum { DT_MAX_QUEUED = 64 };
 
 extern const dt_backend dt_backend_ref; /* plain loops in float: the truth in tests */
 extern const dt_backend dt_backend_cpu; /* oneDNN */
+/* Only in libdtrain_cuda.so (launch/plugin.h), which gives it to the program. */
+extern const dt_backend dt_backend_cuda; /* cuDNN, cuBLAS and own kernels */
 
 /* "auto" is not a back end. NULL: no such name. */
 const dt_backend *dt_backend_find(const char *name);

@@ -6,7 +6,8 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
-# Third-party header (a regular expression), the floor that may see it, and in how many of its files.
+# Third-party header (a regular expression), the floor that may see it, and in how many of its files. CUDA's are for the
+# files of the plugin, by their names: cuda*.
 third_party() {
     cat <<'TABLE'
 mpi\.h                       dist   3
@@ -17,6 +18,10 @@ zlib\.h                      io     2
 openssl/.*                   io     2
 (oneapi/dnnl/)?dnnl.*\.h     model  6
 omp\.h                       model  2
+cuda.*_api\.h                *      12
+cudnn.*\.h                   model  4
+cublas.*\.h                  model  2
+nccl\.h                      dist   1
 TABLE
 }
 
@@ -36,12 +41,18 @@ check() {
         esac
         while IFS= read -r line; do
             breach "$line: $floor may not know this floor"
-        done < <(cd "$root" && grep -rnE '^ *# *include +[<"](io|model|dist|launch|tests)/' "$floor" --include='*.[ch]' |
+        done < <(cd "$root" && grep -rnE '^ *# *include +[<"](io|model|dist|launch|tests)/' "$floor" --include='*.[ch]' --include='*.cu' |
             grep -vE "include +\"($allowed)/")
     done
     while read -r header owner most; do
-        files=$(cd "$root" && grep -rlE "^ *# *include +[<\"]${header}[>\"]" io model dist launch --include='*.[ch]') || true
+        files=$(cd "$root" && grep -rlE "^ *# *include +[<\"]${header}[>\"]" io model dist launch --include='*.[ch]' \
+            --include='*.cu') || true
         for line in $files; do
+            # shellcheck disable=SC2053 # owner may be *, every floor
+            if [[ $header == cu* || $header == nccl* ]]; then
+                [[ $line == $owner/cuda* ]] || breach "$line: $header belongs to $owner/cuda*"
+                continue
+            fi
             case $line in
             "$owner"/*.c | "$owner"/*_impl.h | "$owner"/*_private.h) ;;
             *.h) breach "$line: a public header includes $header" ;;
@@ -85,5 +96,9 @@ plant model/planted.c '#include <hdf5.h>'
 plant model/net.h '#include "oneapi/dnnl/dnnl.h"'
 plant dist/comm.h '#include <mpi.h>'
 plant io/err.h '#include <jansson.h>'
+plant launch/gpu.c '#include <cuda_runtime_api.h>'
+plant dist/comm_mpi.c '#include <nccl.h>'
+plant launch/cuda_plugin.c '#include <cudnn.h>'
+plant launch/cuda_plugin.c '#include <mpi.h>'
 [ "$missed" -eq 0 ] || exit 1
 echo "floors kept"

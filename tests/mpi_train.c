@@ -14,6 +14,7 @@
 #include "io/checkpoint.h"
 #include "io/runfile.h"
 #include "launch/trainer.h"
+#include "tests/queued.h"
 
 static dt_comm *comm, *alone; /* all ranks; this one by itself */
 static int rank, size;
@@ -149,6 +150,7 @@ static void describe(char *text, size_t nbytes) {
 }
 
 static dt_backend backend;
+static dt_gpus no_gpus;
 
 /* --- data and options ---------------------------------------------------------------------------
  */
@@ -279,7 +281,7 @@ static char truth_log[512];
 static void train_truth(void) {
     dt_options options = make_options("truth", NULL);
     if (rank == 0)
-        T_OK(dt_train(&options, &backend, alone));
+        T_OK(dt_train(&options, &backend, &no_gpus, alone));
     truth = read_latest("truth");
     read_log("truth", truth_log);
     T_CHECK(truth.epoch == 2 && truth.step == 10);
@@ -305,7 +307,7 @@ static void test_same_bits(void) {
         snprintf(out, sizeof out, "bits%d", i);
         dt_options options =
             make_options(out, "--threads", threads[i % 3], "--overlap", overlap[i / 3], NULL);
-        T_OK(dt_train(&options, &backend, comm));
+        T_OK(dt_train(&options, &backend, &no_gpus, comm));
         check_truth(out);
     }
 }
@@ -319,13 +321,13 @@ static void test_stop(int64_t step) {
     plant.gradient = step; /* heard at the step after */
     plant.does = STOP;
     dt_options options = make_options(out, NULL);
-    T_FAILS(dt_train(&options, &backend, comm), DT_ESTOPPED, "step");
+    T_FAILS(dt_train(&options, &backend, &no_gpus, comm), DT_ESTOPPED, "step");
     plant_nothing();
     state s = read_latest(out);
     T_CHECK(s.step == step + 1 && s.epoch == (step + 1 > 5 ? 1 : 0));
     options = make_options(out, "--resume", "--threads", "2", NULL);
     if (rank == 0)
-        T_OK(dt_train(&options, &backend, alone));
+        T_OK(dt_train(&options, &backend, &no_gpus, alone));
     check_truth(out);
 }
 
@@ -338,12 +340,12 @@ static void test_stop_in_evaluation(int64_t n, int64_t epoch, int64_t step) {
     plant.evaluate = n;
     dt_options options = make_options(out, "--threads", "1", NULL);
     if (rank == 0)
-        T_FAILS(dt_train(&options, &backend, alone), DT_ESTOPPED, "evaluation");
+        T_FAILS(dt_train(&options, &backend, &no_gpus, alone), DT_ESTOPPED, "evaluation");
     plant_nothing();
     state s = read_latest(out);
     T_CHECK(s.step == step && s.epoch == epoch);
     options = make_options(out, "--resume", NULL);
-    T_OK(dt_train(&options, &backend, comm));
+    T_OK(dt_train(&options, &backend, &no_gpus, comm));
     check_truth(out);
 }
 
@@ -370,9 +372,9 @@ static void test_wrong_machine(bool computes, int bad) {
     plant.update = computes ? 0 : 8;
     dt_options options = make_options(out, NULL);
     if (size == 1) {
-        T_OK(dt_train(&options, &backend, comm)); /* nobody to ask */
+        T_OK(dt_train(&options, &backend, &no_gpus, comm)); /* nobody to ask */
     } else {
-        T_FAILS(dt_train(&options, &backend, comm), DT_EPEER, "epoch 2");
+        T_FAILS(dt_train(&options, &backend, &no_gpus, comm), DT_EPEER, "epoch 2");
         T_CHECK(strstr(dt_error(), computes ? "computes wrongly" : "stores wrongly"));
         check_named(bad);
         state s = read_latest(out);
@@ -399,7 +401,7 @@ static void test_impossible_position(void) {
         T_OK(dt_checkpoint_write(path, c));
         dt_checkpoint_free(&c);
         dt_options options = make_options(out, "--resume", NULL);
-        T_FAILS(dt_train(&options, &backend, alone), DT_EIO, "no place");
+        T_FAILS(dt_train(&options, &backend, &no_gpus, alone), DT_EIO, "no place");
     }
 }
 
@@ -409,7 +411,7 @@ static void test_mixed_machines(void) {
     plant_nothing();
     plant.rank = size - 1;
     plant.wrong_bits = plant.other_cpu = true;
-    T_OK(dt_train(&options, &backend, comm));
+    T_OK(dt_train(&options, &backend, &no_gpus, comm));
     plant_nothing();
 }
 
@@ -419,7 +421,7 @@ static void test_one_fails(void) {
     plant.rank = size - 1;
     plant.gradient = 7;
     plant.does = FAIL;
-    T_FAILS(dt_train(&options, &backend, comm), DT_EDEVICE, "planted: no gradient");
+    T_FAILS(dt_train(&options, &backend, &no_gpus, comm), DT_EDEVICE, "planted: no gradient");
     T_CHECK(rank == plant.rank || strstr(dt_error(), "rank "));
     plant_nothing();
     for (int64_t step = 3; step <= 5; step += 2) { /* amid an epoch; the last of one */
@@ -427,7 +429,7 @@ static void test_one_fails(void) {
         plant.rank = 0;
         plant.fail_update = step;
         plant.n_update = 0;
-        T_FAILS(dt_train(&options, &backend, comm), DT_EDEVICE, "planted: no update");
+        T_FAILS(dt_train(&options, &backend, &no_gpus, comm), DT_EDEVICE, "planted: no update");
         /* never a state under the number of a later one */
         T_CHECK(read_latest(step == 3 ? "late3" : "late5").step == step - 1);
     }
@@ -449,7 +451,7 @@ static void test_one_fails_anywhere(void) {
         plant_nothing();
         plant.rank = where[i].function == GET_STATE ? 0 : size - 1; /* rank 0 saves */
         plant.fail[where[i].function] = where[i].call;
-        dt_status status = dt_train(&options, &backend, comm);
+        dt_status status = dt_train(&options, &backend, &no_gpus, comm);
         if (size == 1 && where[i].function == FINGERPRINT) {
             T_CHECK(status == DT_OK); /* nobody to compare with */
             continue;
@@ -467,20 +469,55 @@ static void test_divergence(void) {
     plant.rank = size - 1;
     plant.gradient = 8;
     plant.does = EXPLODE;
-    T_FAILS(dt_train(&options, &backend, comm), DT_EDIVERGED, "step 8");
+    T_FAILS(dt_train(&options, &backend, &no_gpus, comm), DT_EDIVERGED, "step 8");
     T_CHECK(strstr(dt_error(), "of step 5, is kept"));
     plant_nothing();
     state s = read_latest("wild");
     T_CHECK(s.epoch == 1 && s.step == 5);
     options = make_options("wild", "--resume", NULL);
-    T_OK(dt_train(&options, &backend, comm));
+    T_OK(dt_train(&options, &backend, &no_gpus, comm));
     check_truth("wild");
 }
 
 static void test_float_reduce(void) {
     dt_options options = make_options("float", "--reduce", "float", "--overlap", "on", NULL);
-    T_OK(dt_train(&options, &backend, comm));
+    T_OK(dt_train(&options, &backend, &no_gpus, comm));
     T_CHECK(read_latest("float").step == 10);
+}
+
+/* A back end with a queue: the same bits, whether steps are submitted far ahead or only to the next
+ * checkpoint; and a stop is heard by all at one step. */
+static void test_queued(void) {
+    plant_nothing();
+    dt_backend ahead = queued_backend(&backend, comm, 4);
+    dt_options options = make_options("ahead", "--threads", "2", NULL);
+    T_OK(dt_train(&options, &ahead, &no_gpus, comm));
+    check_truth("ahead");
+    T_CHECK(queued.most == 5); /* an epoch has no more */
+
+    ahead = queued_backend(&backend, comm, 4);
+    plant.rank = size - 1;
+    plant.n_gradient = 0;
+    plant.gradient = 3; /* in the second piece of two; heard in the third */
+    plant.does = STOP;
+    options = make_options("halt", "--checkpoint-every", "2", NULL);
+    T_FAILS(dt_train(&options, &ahead, &no_gpus, comm), DT_ESTOPPED, "after step 5");
+    T_CHECK(queued.most == 2 && queued.collected == 5);
+    plant_nothing();
+    ahead = queued_backend(&backend, comm, 4);
+    options = make_options("halt", "--resume", NULL);
+    T_OK(dt_train(&options, &ahead, &no_gpus, comm));
+    check_truth("halt");
+
+    ahead = queued_backend(&backend, comm, 4);
+    plant.rank = 0;
+    plant.n_gradient = 0;
+    plant.gradient = 8;
+    plant.does = EXPLODE;
+    options = make_options("burst", NULL);
+    T_FAILS(dt_train(&options, &ahead, &no_gpus, comm), DT_EDIVERGED, "step 8");
+    plant_nothing();
+    queued_end();
 }
 
 /* --- a temporary directory -----------------------------------------------------------------------
@@ -545,6 +582,7 @@ int main(int argc, char **argv) {
     test_one_fails_anywhere();
     test_divergence();
     test_float_reduce();
+    test_queued();
 
     int failed = t_finish();
     if (rank == 0)

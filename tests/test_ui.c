@@ -84,6 +84,8 @@ static void show_banner(dt_ui *ui) {
                         .steps_per_epoch = 938,
                         .fingerprint = "finger print",
                         .comm_library = "some MPI",
+                        .sums = "",
+                        .no_gpu = "",
                         .out_dir = "runs/x",
                         .resumed_step = 1200};
     dt_ui_banner(ui, &banner);

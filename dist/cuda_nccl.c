@@ -1,0 +1,248 @@
+/* dist/cuda_nccl.c - sums over the ranks by NCCL.
+ *
+ * The communicator is non-blocking: calls return at once, and its state is polled until a deadline.
+ * So a rank that never comes is a failure after some seconds, with a sentence, and no hang.
+ * ncclCommAbort() is the one call that may hang all the same, as it waits for kernels; it is made
+ * by a thread of its own, which is left behind when it does not come back.
+ *
+ * What NCCL cannot know: that two ranks use one device, which it refuses or hangs on by version.
+ * The caller has compared the devices' UUIDs before. */
+#include "dist/cuda_nccl.h"
+
+#include <cuda_runtime_api.h>
+#include <nccl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "io/clock.h"
+
+/* Of calls that only enqueue: NCCL connects on the first sum of a kind, which takes a while. */
+static const double CALL_SECONDS = 60;
+static const double CLOSE_SECONDS = 10;
+
+struct dt_nccl {
+    ncclComm_t comm; /* NULL: aborted or never made */
+    int rank, size;
+    bool broken;
+};
+
+/* NCCL's own words come from the last error of any call in this process. */
+static dt_status failure(const dt_nccl *nccl, ncclResult_t code, const char *doing) {
+    dt_status status = code == ncclRemoteError ? DT_EPEER : DT_EDEVICE;
+    const char *more = ncclGetLastError(NULL);
+    return dt_fail(status, "NCCL on rank %d of %d, %s: %s%s%s", nccl->rank, nccl->size, doing,
+                   ncclGetErrorString(code), more && more[0] ? ": " : "", more ? more : "");
+}
+
+static void nap(double seconds) {
+    struct timespec left = {.tv_nsec = (long)(1e9 * seconds)};
+    nanosleep(&left, NULL);
+}
+
+/* Until the communicator's state is no longer "in progress". */
+static dt_status settle(dt_nccl *nccl, ncclResult_t code, double seconds, const char *doing) {
+    double end = dt_now() + seconds, pause = 1e-6;
+    while (code == ncclInProgress) {
+        ncclResult_t polled = ncclCommGetAsyncError(nccl->comm, &code);
+        if (polled != ncclSuccess)
+            code = polled;
+        if (code != ncclInProgress)
+            break;
+        if (dt_now() > end) {
+            nccl->broken = true;
+            return dt_fail(DT_EPEER,
+                           "NCCL on rank %d of %d, %s: no answer from the other ranks within %g s; "
+                           "NCCL_DEBUG=INFO shows how it tries to connect",
+                           nccl->rank, nccl->size, doing, seconds);
+        }
+        nap(pause);
+        pause = pause < 1e-3 ? 2 * pause : 1e-3;
+    }
+    if (code == ncclSuccess)
+        return DT_OK;
+    nccl->broken = true;
+    return failure(nccl, code, doing);
+}
+
+/* -- Sums ------------------------------------------------------------------------------------ */
+
+static dt_status sum(dt_nccl *nccl, void *v, size_t n, ncclDataType_t type, void *stream) {
+    if (!nccl->comm)
+        return dt_fail(DT_EPEER, "NCCL on rank %d of %d was aborted", nccl->rank, nccl->size);
+    if (n == 0)
+        return DT_OK;
+    ncclResult_t code = ncclAllReduce(v, v, n, type, ncclSum, nccl->comm, stream);
+    return settle(nccl, code, CALL_SECONDS, "summing");
+}
+
+dt_status dt_nccl_sum_i64(void *nccl, int64_t *v, size_t n, void *stream) {
+    return sum(nccl, v, n, ncclInt64, stream);
+}
+
+dt_status dt_nccl_sum_f32(void *nccl, float *v, size_t n, void *stream) {
+    return sum(nccl, v, n, ncclFloat32, stream);
+}
+
+dt_status dt_nccl_poll(dt_nccl *nccl) {
+    ncclResult_t state = ncclSuccess;
+    if (!nccl->comm)
+        return dt_fail(DT_EPEER, "NCCL on rank %d of %d was aborted", nccl->rank, nccl->size);
+    ncclResult_t code = ncclCommGetAsyncError(nccl->comm, &state);
+    if (code == ncclSuccess)
+        code = state;
+    if (code == ncclSuccess || code == ncclInProgress)
+        return DT_OK;
+    nccl->broken = true;
+    return failure(nccl, code, "summing");
+}
+
+/* -- Abort ----------------------------------------------------------------------------------- */
+
+typedef struct { /* freed by whoever comes last: the caller or the thread */
+    ncclComm_t comm;
+    pthread_mutex_t lock;
+    pthread_cond_t returned_now;
+    bool returned, abandoned;
+} abortion;
+
+static void abortion_free(abortion *a) {
+    pthread_cond_destroy(&a->returned_now);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
+static void *abort_main(void *arg) {
+    abortion *a = arg;
+    ncclCommAbort(a->comm);
+    pthread_mutex_lock(&a->lock);
+    a->returned = true;
+    bool mine = a->abandoned;
+    pthread_cond_signal(&a->returned_now);
+    pthread_mutex_unlock(&a->lock);
+    if (mine)
+        abortion_free(a);
+    return NULL;
+}
+
+static abortion *abortion_new(ncclComm_t comm) {
+    abortion *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->returned_now, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&a->lock, NULL);
+    a->comm = comm;
+    return a;
+}
+
+static struct timespec after(double seconds) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    time_t whole = (time_t)seconds;
+    t.tv_sec += whole;
+    t.tv_nsec += (long)(1e9 * (seconds - (double)whole));
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+
+bool dt_nccl_abort(dt_nccl *nccl, double seconds) {
+    if (!nccl->comm)
+        return true;
+    pthread_t thread;
+    struct timespec end = after(seconds);
+    abortion *a = abortion_new(nccl->comm);
+    if (!a)
+        return false;
+    nccl->comm = NULL; /* whatever becomes of it, nobody may use it again */
+    if (pthread_create(&thread, NULL, abort_main, a) != 0) {
+        abortion_free(a);
+        return false;
+    }
+    pthread_detach(thread);
+    pthread_mutex_lock(&a->lock);
+    int code = 0;
+    while (!a->returned && code == 0)
+        code = pthread_cond_timedwait(&a->returned_now, &a->lock, &end);
+    bool returned = a->returned;
+    a->abandoned = !returned;
+    pthread_mutex_unlock(&a->lock);
+    if (returned)
+        abortion_free(a);
+    return returned;
+}
+
+/* -- Opening and closing --------------------------------------------------------------------- */
+
+static dt_status make_id(dt_nccl *nccl, ncclUniqueId *id) {
+    if (nccl->rank != 0)
+        return DT_OK;
+    ncclResult_t code = ncclGetUniqueId(id);
+    return code == ncclSuccess ? DT_OK : failure(nccl, code, "making the group's id");
+}
+
+static dt_status join(dt_nccl *nccl, int index, const ncclUniqueId *id, double seconds) {
+    cudaError_t error = cudaSetDevice(index);
+    if (error != cudaSuccess)
+        return dt_fail(DT_EDEVICE, "cannot use GPU %d: %s", index, cudaGetErrorString(error));
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    config.blocking = 0;
+    ncclResult_t code = ncclCommInitRankConfig(&nccl->comm, nccl->size, *id, nccl->rank, &config);
+    if (code != ncclSuccess && code != ncclInProgress) {
+        nccl->comm = NULL; /* as NCCL left it there is nothing to abort */
+        return failure(nccl, code, "joining the group");
+    }
+    return settle(nccl, code, seconds, "joining the group");
+}
+
+dt_status dt_nccl_open(dt_comm *comm, int index, double seconds, dt_nccl **out) {
+    ncclUniqueId id;
+    memset(&id, 0, sizeof id);
+    dt_nccl *nccl = *out = calloc(1, sizeof *nccl);
+    dt_status status = nccl ? DT_OK : dt_fail(DT_EDEVICE, "no memory for a communicator of NCCL");
+    if (nccl) {
+        nccl->rank = dt_comm_rank(comm);
+        nccl->size = dt_comm_size(comm);
+        status = make_id(nccl, &id);
+    }
+    DT_TRY_GOTO(status, dt_comm_agree(comm, status), failed);
+    DT_TRY_GOTO(status, dt_comm_bcast(comm, &id, sizeof id, 0), failed);
+    DT_TRY_GOTO(status, dt_comm_agree(comm, join(nccl, index, &id, seconds)), failed);
+    return DT_OK;
+failed:
+    if (nccl)
+        nccl->broken = true;
+    dt_nccl_close(out);
+    return status;
+}
+
+void dt_nccl_close(dt_nccl **nccl) {
+    dt_nccl *n = *nccl;
+    if (!n)
+        return;
+    *nccl = NULL;
+    char why[DT_ERROR_MAX];
+    dt_error_copy(why); /* of a failure that closing must not hide */
+    if (n->comm && !n->broken) {
+        ncclResult_t code = ncclCommFinalize(n->comm);
+        if (settle(n, code, CLOSE_SECONDS, "leaving the group") == DT_OK) {
+            ncclCommDestroy(n->comm);
+            n->comm = NULL;
+        }
+    }
+    dt_nccl_abort(n, CLOSE_SECONDS);
+    dt_error_set(why);
+    free(n);
+}
+
+void dt_nccl_library(char *text, size_t nbytes) {
+    int version = 0;
+    ncclGetVersion(&version);
+    snprintf(text, nbytes, "NCCL %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+}

@@ -1,0 +1,181 @@
+/* launch/gpu.c - which GPU each rank uses, if any, and how their sums travel.
+ *
+ * Every rank looks for itself; then all learn what all have seen, and decide alike. Whether two
+ * ranks use one device is told by its UUID: an index says nothing once CUDA_VISIBLE_DEVICES or a
+ * container renumbers. */
+#include "launch/gpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/log.h"
+
+static const double CONNECT_SECONDS = 60, ABORT_SECONDS = 5;
+enum { MOST_STAGED = 64 << 20 }; /* bytes of pinned memory */
+
+typedef struct { /* what a rank has seen; gathered as bytes */
+    int32_t status;
+    int32_t has_driver;
+    char why[DT_ERROR_MAX];
+    dt_gpu gpu;
+} sight;
+
+/* --- finding --- */
+
+static dt_status find_device(dt_gpus *g, sight *mine) {
+    int n = 0;
+    DT_TRY(dt_plugin_open(&g->plugin));
+    DT_TRY(g->plugin->count(&n));
+    g->index = dt_comm_local_rank(g->comm) % n;
+    return g->plugin->gpu(g->index, &mine->gpu);
+}
+
+static void look(dt_gpus *g, bool is_wanted, sight *mine) {
+    memset(mine, 0, sizeof *mine);
+    mine->has_driver = dt_plugin_has_driver();
+    dt_status status = DT_OK;
+    if (!is_wanted && !mine->has_driver)
+        status = dt_fail(DT_EDEVICE, "NVIDIA's driver (libcuda.so.1) is not on this machine");
+    else
+        status = find_device(g, mine);
+    mine->status = (int32_t)status;
+    if (status != DT_OK)
+        dt_error_copy(mine->why);
+}
+
+/* --device auto: all ranks have a GPU, or none uses one. */
+static void choose(dt_gpus *g, const sight *all, int size) {
+    int without = 0;
+    bool has_driver = false;
+    while (without < size && all[without].status == DT_OK)
+        without++;
+    if (without == size)
+        return;
+    for (int r = 0; r < size; r++)
+        has_driver = has_driver || all[r].has_driver;
+    snprintf(g->why, sizeof g->why, "%s", all[without].why);
+    g->plugin = NULL;
+    if (has_driver && dt_comm_rank(g->comm) == 0)
+        dt_warn("the CPU computes: rank %d (%s): %s; --device cpu says so without this line",
+                without, dt_comm_host(g->comm, without), g->why);
+}
+
+static bool share(const dt_gpus *g, int a, int b) {
+    return dt_comm_host_of(g->comm, a) == dt_comm_host_of(g->comm, b) &&
+           strcmp(g->all[a].uuid, g->all[b].uuid) == 0;
+}
+
+/* Two ranks on one device, the first such pair; false: none. */
+static bool find_shared(const dt_gpus *g, int *a, int *b) {
+    int size = dt_comm_size(g->comm);
+    for (*b = 1; *b < size; (*b)++)
+        for (*a = 0; *a < *b; (*a)++)
+            if (share(g, *a, *b))
+                return true;
+    return false;
+}
+
+static dt_status gather(dt_gpus *g, const sight *mine, sight *all, bool is_wanted) {
+    int size = dt_comm_size(g->comm), a, b;
+    DT_TRY(dt_comm_allgather(g->comm, mine, sizeof *mine, all));
+    if (is_wanted)
+        DT_TRY(dt_comm_agree(g->comm, (dt_status)mine->status));
+    else
+        choose(g, all, size);
+    for (int r = 0; r < size; r++)
+        g->all[r] = all[r].gpu;
+    g->is_shared = g->plugin && find_shared(g, &a, &b);
+    return DT_OK;
+}
+
+dt_status dt_gpus_open(dt_gpus *g, const dt_options *options, dt_comm *comm) {
+    *g = (dt_gpus){.comm = comm};
+    if (options->device == DT_DEVICE_CPU)
+        return DT_OK;
+    size_t size = (size_t)dt_comm_size(comm);
+    bool is_wanted = options->device == DT_DEVICE_CUDA;
+    sight *mine = malloc(sizeof *mine), *all = malloc(size * sizeof *all);
+    g->all = calloc(size, sizeof *g->all);
+    dt_status status = DT_OK;
+    if (!mine || !all || !g->all)
+        status = dt_fail(DT_EDEVICE, "no memory for the GPUs of %zu ranks", size);
+    DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
+    look(g, is_wanted, mine);
+    status = gather(g, mine, all, is_wanted);
+done:
+    free(mine);
+    free(all);
+    return status;
+}
+
+/* --- connecting --- */
+
+static dt_status refuse_shared(const dt_gpus *g, int a, int b) {
+    return dt_fail(DT_EDEVICE,
+                   "--comm nccl: ranks %d and %d share one GPU of %s (%s, %s), and NCCL takes one "
+                   "rank a GPU: start fewer ranks, or give --comm mpi",
+                   a, b, dt_comm_host(g->comm, a), g->all[a].name, g->all[a].uuid);
+}
+
+/* How the sums go: true by NCCL. */
+static dt_status choose_transport(const dt_gpus *g, int wanted, bool *by_nccl) {
+    int a, b;
+    *by_nccl = wanted == DT_COMM_NCCL || (wanted == DT_COMM_AUTO && !g->is_shared);
+    if (!g->is_shared || wanted == DT_COMM_MPI || !find_shared(g, &a, &b))
+        return DT_OK;
+    if (wanted == DT_COMM_NCCL)
+        return refuse_shared(g, a, b);
+    if (dt_comm_rank(g->comm) == 0)
+        dt_warn("ranks %d and %d share one GPU of %s (%s): their sums go through host memory, as "
+                "NCCL takes one rank a GPU; --comm mpi says so without this line",
+                a, b, dt_comm_host(g->comm, a), g->all[a].uuid);
+    return DT_OK;
+}
+
+dt_status dt_gpus_connect(dt_gpus *g, const dt_options *options, size_t nbytes) {
+    bool by_nccl;
+    if (!g->plugin && options->comm == DT_COMM_NCCL)
+        return dt_fail(DT_EUSAGE, "--comm nccl: the CPU computes, and NCCL sums between GPUs only");
+    if (!g->plugin || dt_comm_size(g->comm) == 1)
+        return DT_OK;
+    DT_TRY(choose_transport(g, options->comm, &by_nccl));
+    if (by_nccl) {
+        DT_TRY(g->plugin->nccl_open(g->comm, g->index, CONNECT_SECONDS, &g->nccl));
+        g->reducer = g->plugin->nccl_reducer(g->nccl);
+        return DT_OK;
+    }
+    if (nbytes > MOST_STAGED)
+        nbytes = MOST_STAGED;
+    DT_TRY(dt_comm_agree(g->comm, g->plugin->stage_open(g->comm, g->index, nbytes, &g->stage)));
+    g->reducer = g->plugin->stage_reducer(g->stage);
+    return DT_OK;
+}
+
+const dt_reducer *dt_gpus_reducer(const dt_gpus *g) {
+    return g->nccl || g->stage ? &g->reducer : NULL;
+}
+
+const char *dt_gpus_transport(const dt_gpus *g) {
+    return g->nccl ? "NCCL" : g->stage ? "MPI through host memory" : "";
+}
+
+dt_status dt_gpus_poll(dt_gpus *g) {
+    return g->nccl ? g->plugin->nccl_poll(g->nccl) : DT_OK;
+}
+
+void dt_gpus_abort(dt_gpus *g, dt_status status) {
+    dt_log_error();
+    if (g->nccl) /* lets the peers' NCCL know; whether it returns or not, the job ends here */
+        g->plugin->nccl_abort(g->nccl, ABORT_SECONDS);
+    dt_comm_abort(g->comm, (int)status);
+}
+
+void dt_gpus_close(dt_gpus *g) {
+    if (g->nccl)
+        g->plugin->nccl_close(&g->nccl);
+    if (g->stage)
+        g->plugin->stage_close(&g->stage);
+    free(g->all);
+    g->all = NULL;
+}

@@ -1,0 +1,44 @@
+/* launch/gpu.h - which GPU each rank uses, if any, and how their sums travel.
+ *
+ * All ranks compute with GPUs or none does, as one run has one back end. On a host where a process
+ * sees all GPUs its node-local rank picks one; where it sees one (as Slurm and containers show
+ * them) that is it. */
+#ifndef DT_LAUNCH_GPU_H
+#define DT_LAUNCH_GPU_H
+
+#include "launch/options.h"
+#include "launch/plugin.h"
+
+typedef struct {
+    const dt_plugin *plugin; /* NULL: the CPU computes, and only why is filled in */
+    char why[DT_ERROR_MAX];  /* no GPU with --device auto; "" with --device cpu */
+    dt_comm *comm;
+    int index;      /* of this rank's device in this process */
+    dt_gpu *all;    /* [size] every rank's */
+    bool is_shared; /* two ranks use one device */
+    dt_nccl *nccl;  /* these two: how sums travel; both NULL with one rank, or not connected */
+    dt_stage *stage;
+    dt_reducer reducer;
+} dt_gpus;
+
+/* Decide by --device. Collective. dt_gpus_close() after a failure too. DT_EDEVICE with --device
+ * cuda when a rank has no GPU, with its reason; --device auto takes the CPU then, and warns if some
+ * rank has a driver. */
+DT_NODISCARD dt_status dt_gpus_open(dt_gpus *gpus, const dt_options *options, dt_comm *comm);
+/* Connect the ranks' GPUs by --comm, for sums of at most nbytes; nothing to do for one rank.
+ * Collective. auto: NCCL, or host memory if two ranks share a device, which is said. DT_EDEVICE:
+ * --comm nccl with a shared device, named. DT_EUSAGE: --comm nccl without GPUs. */
+DT_NODISCARD dt_status dt_gpus_connect(dt_gpus *gpus, const dt_options *options, size_t nbytes);
+/* NULL: one rank. */
+const dt_reducer *dt_gpus_reducer(const dt_gpus *gpus);
+/* "NCCL", "MPI through host memory"; "" for one rank. */
+const char *dt_gpus_transport(const dt_gpus *gpus);
+/* DT_OK, or why this rank's sums can no longer come. Never waits. */
+DT_NODISCARD dt_status dt_gpus_poll(dt_gpus *gpus);
+/* This rank cannot go on, and the others' devices wait for its sums: log the error and end the
+ * job, within seconds. Does not return. */
+void dt_gpus_abort(dt_gpus *gpus, dt_status status) __attribute__((noreturn));
+/* Leave the other ranks' GPUs; after the device is closed. */
+void dt_gpus_close(dt_gpus *gpus);
+
+#endif

@@ -1,0 +1,167 @@
+/* launch/queued.c - steps on a device that works on its own.
+ *
+ * The host stays some steps ahead, so that the device never waits for it. What a rank computes in
+ * an epoch is known before the epoch begins: the list goes to the device as a whole, the next
+ * epoch's while this one trains. Ranks meet only on their devices, in the sums of a step; the host
+ * polls for the oldest step and for NCCL's errors, and never blocks in a call that a lost peer
+ * could keep from returning. */
+#include "launch/queued.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct dt_queue {
+    dt_setup *setup;
+    int64_t n_steps;  /* an epoch */
+    int64_t *first;   /* [n_steps + 1] this rank's micro-batches before each step of an epoch */
+    int64_t *micros;  /* [k] */
+    int64_t *samples; /* [first[n_steps]][m] of one epoch */
+    int64_t uploaded; /* the newest epoch that the device has; -1: none */
+    int64_t epoch;    /* the one that runs */
+    dt_phases phases; /* compute: seconds of this thread in submitting and collecting */
+};
+
+/* -- Failing --------------------------------------------------------------------------------- */
+
+static dt_status judge(dt_queue *q, dt_status status) {
+    if (status != DT_OK && status != DT_EDIVERGED && q->setup->size > 1)
+        dt_gpus_abort(q->setup->gpus, status);
+    return status;
+}
+
+/* -- Lists of samples ------------------------------------------------------------------------ */
+
+static void fill_list(dt_queue *q, int64_t epoch) {
+    const dt_setup *s = q->setup;
+    const dt_plan *plan = &s->plan;
+    size_t m = (size_t)plan->micro, n = 0;
+    for (int64_t step = 0; step < q->n_steps; step++) {
+        int owned = dt_plan_owned(plan, step, s->rank, q->micros, dt_plan_max_micros(plan));
+        for (int i = 0; i < owned; i++, n += m) {
+            dt_plan_fill(plan, (uint32_t)epoch, step, q->micros[i], q->samples + n);
+            for (size_t j = 0; j < m; j++)
+                q->samples[n + j] = dt_setup_sample(s, q->samples[n + j]);
+        }
+    }
+}
+
+/* Real samples of this rank in a step: of its micro-batches only the step's last may be short. */
+static int count_images(dt_queue *q, int64_t step) {
+    const dt_plan *plan = &q->setup->plan;
+    int n = dt_plan_owned(plan, step, q->setup->rank, q->micros, dt_plan_max_micros(plan));
+    int64_t images = (int64_t)n * plan->micro;
+    if (n && q->micros[n - 1] == dt_plan_micros(plan, step) - 1)
+        images -= (int64_t)dt_plan_micros(plan, step) * plan->micro - dt_plan_samples(plan, step);
+    return (int)images;
+}
+
+static dt_status upload(dt_queue *q, int64_t epoch) {
+    double begin = dt_now();
+    const dt_setup *s = q->setup;
+    fill_list(q, epoch);
+    dt_work work = {
+        .samples = q->samples, .n_micros = (int)q->first[q->n_steps], .epoch = (uint32_t)epoch};
+    dt_status status = s->backend->epoch(s->device, &work);
+    q->uploaded = epoch;
+    q->phases.input += dt_now() - begin;
+    return judge(q, status);
+}
+
+dt_status dt_queue_begin(dt_queue *q, int64_t epoch) {
+    q->phases = (dt_phases){.reduce = NAN, .wait = NAN};
+    q->epoch = epoch;
+    return q->uploaded < epoch ? upload(q, epoch) : DT_OK;
+}
+
+/* -- Steps ----------------------------------------------------------------------------------- */
+
+dt_status dt_queue_submit(dt_queue *q, int64_t epoch, int64_t step, const dt_update *update,
+                          bool vote_stop) {
+    const dt_setup *s = q->setup;
+    double begin = dt_now();
+    dt_queued_step queued = {.epoch = (uint32_t)epoch,
+                             .first = q->first[step],
+                             .n_micros = (int)(q->first[step + 1] - q->first[step]),
+                             .update = *update,
+                             .vote_stop = vote_stop};
+    dt_status status = s->backend->step(s->device, &queued);
+    q->phases.images += count_images(q, step);
+    q->phases.compute += dt_now() - begin;
+    return judge(q, status);
+}
+
+/* Sleeps between looks: from 20 us, which no step is shorter than, to 1 ms. */
+static dt_status await(dt_queue *q, dt_step_outcome *out) {
+    const dt_setup *s = q->setup;
+    struct timespec pause = {.tv_nsec = 20000};
+    for (;;) {
+        bool done = false;
+        dt_status status = s->backend->collect(s->device, false, &done, out);
+        if (status != DT_OK || done)
+            return status;
+        DT_TRY(dt_gpus_poll(s->gpus));
+        nanosleep(&pause, NULL);
+        if (pause.tv_nsec < 1000000)
+            pause.tv_nsec *= 2;
+    }
+}
+
+dt_status dt_queue_collect(dt_queue *q, dt_step_result *out) {
+    dt_step_outcome outcome = {0};
+    double begin = dt_now();
+    DT_TRY(judge(q, await(q, &outcome)));
+    q->phases.compute += dt_now() - begin;
+    *out = (dt_step_result){.norm = outcome.norm, .stop = outcome.votes != 0};
+    for (int i = 0; i < DT_N_SUMS; i++)
+        out->sums[i] = outcome.sums[i];
+    bool is_last = q->epoch + 1 >= q->setup->options.epochs;
+    return is_last || q->uploaded > q->epoch ? DT_OK : upload(q, q->epoch + 1);
+}
+
+dt_phases dt_queue_phases(const dt_queue *q) {
+    return q->phases;
+}
+
+/* -- Opening --------------------------------------------------------------------------------- */
+
+static dt_status allocate(dt_queue *q) {
+    const dt_setup *s = q->setup;
+    const dt_plan *plan = &s->plan;
+    int k = dt_plan_max_micros(plan);
+    q->first = calloc((size_t)q->n_steps + 1, sizeof *q->first);
+    q->micros = malloc((size_t)k * sizeof *q->micros);
+    if (!q->first || !q->micros)
+        return dt_fail(DT_EDEVICE, "no memory for the plan of %lld steps", (long long)q->n_steps);
+    for (int64_t step = 0; step < q->n_steps; step++)
+        q->first[step + 1] = q->first[step] + dt_plan_owned(plan, step, s->rank, q->micros, k);
+    size_t n = (size_t)q->first[q->n_steps] * (size_t)plan->micro;
+    q->samples = malloc((n + 1) * sizeof *q->samples);
+    if (!q->samples)
+        return dt_fail(DT_EDEVICE, "no memory for the numbers of an epoch's %zu samples", n);
+    return DT_OK;
+}
+
+dt_status dt_queue_open(dt_setup *setup, dt_queue **out) {
+    dt_queue *q = *out = calloc(1, sizeof *q);
+    if (!q)
+        return dt_fail(DT_EDEVICE, "no memory for a queue of steps");
+    q->setup = setup;
+    q->n_steps = dt_plan_steps(&setup->plan);
+    q->uploaded = -1;
+    dt_status status = allocate(q);
+    if (status != DT_OK)
+        dt_queue_close(out);
+    return status;
+}
+
+void dt_queue_close(dt_queue **queue) {
+    dt_queue *q = *queue;
+    if (!q)
+        return;
+    free(q->first);
+    free(q->micros);
+    free(q->samples);
+    free(q);
+    *queue = NULL;
+}

@@ -1,0 +1,92 @@
+/* tests/queued.h - a queued back end made of one that is not: what a GPU promises, without one.
+ *
+ * Steps are noted when they are submitted and computed when they are collected, at the second look:
+ * the first says "not done yet". The ranks' sums go over a communicator. One device at a time. */
+#ifndef DT_TESTS_QUEUED_H
+#define DT_TESTS_QUEUED_H
+
+#include <stdlib.h>
+#include <string.h>
+#include "dist/comm.h"
+#include "model/backend.h"
+#include "tests/t.h"
+
+static struct {
+    const dt_backend *inner;
+    dt_comm *comm;
+    int micro;
+    struct { /* the two epochs that are held, by epoch % 2 */
+        uint32_t epoch;
+        int64_t *samples;
+        int n_micros;
+    } list[2];
+    dt_queued_step steps[DT_MAX_QUEUED];
+    int64_t submitted, collected, looks;
+    int64_t most; /* steps that were in the queue at once */
+} queued;
+
+static inline dt_status queued_epoch(dt_device *device, const dt_work *work) {
+    (void)device;
+    size_t n = (size_t)work->n_micros * (size_t)queued.micro;
+    int64_t *samples = malloc((n + 1) * sizeof *samples);
+    if (n)
+        memcpy(samples, work->samples, n * sizeof *samples);
+    free(queued.list[work->epoch % 2].samples);
+    queued.list[work->epoch % 2].samples = samples;
+    queued.list[work->epoch % 2].n_micros = work->n_micros;
+    queued.list[work->epoch % 2].epoch = work->epoch;
+    return DT_OK;
+}
+
+static inline dt_status queued_step(dt_device *device, const dt_queued_step *step) {
+    (void)device;
+    T_CHECK(queued.submitted - queued.collected < DT_MAX_QUEUED);
+    T_CHECK(queued.list[step->epoch % 2].samples &&
+            queued.list[step->epoch % 2].epoch == step->epoch);
+    T_CHECK(step->first + step->n_micros <= queued.list[step->epoch % 2].n_micros);
+    queued.steps[queued.submitted++ % DT_MAX_QUEUED] = *step;
+    if (queued.submitted - queued.collected > queued.most)
+        queued.most = queued.submitted - queued.collected;
+    return DT_OK;
+}
+
+static inline dt_status queued_collect(dt_device *device, bool wait, bool *done,
+                                       dt_step_outcome *out) {
+    T_CHECK(queued.collected < queued.submitted);
+    *done = wait || ++queued.looks % 2 == 0;
+    if (!*done)
+        return DT_OK;
+    const dt_queued_step *step = &queued.steps[queued.collected++ % DT_MAX_QUEUED];
+    dt_work work = {.samples = queued.list[step->epoch % 2].samples +
+                               (size_t)step->first * (size_t)queued.micro,
+                    .n_micros = step->n_micros,
+                    .epoch = step->epoch};
+    dt_gradient buffer = queued.inner->buffer(device);
+    *out = (dt_step_outcome){.votes = step->vote_stop};
+    DT_TRY(queued.inner->gradient(device, &work, NULL, NULL));
+    DT_TRY(dt_comm_sum_i64(queued.comm, buffer.sums, buffer.n_sums));
+    DT_TRY(dt_comm_sum_i64(queued.comm, &out->votes, 1));
+    memcpy(out->sums, buffer.sums + (buffer.n_sums - DT_N_SUMS), sizeof out->sums);
+    return queued.inner->update(device, &step->update, &out->norm);
+}
+
+/* inner with a queue, for ranks of comm. */
+static inline dt_backend queued_backend(const dt_backend *inner, dt_comm *comm, int micro) {
+    queued.inner = inner;
+    queued.comm = comm;
+    queued.micro = micro;
+    queued.submitted = queued.collected = queued.looks = queued.most = 0;
+    dt_backend backend = *inner;
+    backend.epoch = queued_epoch;
+    backend.step = queued_step;
+    backend.collect = queued_collect;
+    return backend;
+}
+
+static inline void queued_end(void) {
+    for (int i = 0; i < 2; i++)
+        free(queued.list[i].samples);
+    memset(queued.list, 0, sizeof queued.list);
+}
+
+#endif
