@@ -117,8 +117,9 @@ int main(int argc, char **argv) {
         status = dt_comm_create(&argc, &argv, &comm);
     }
     if (!comm) {
-        if (status != DT_OK &&
-            (first || status != DT_EUSAGE)) /* wrong use is the same everywhere */
+        if (status == DT_EUSAGE && !first) /* the same everywhere: rank 0 tells. Ranks that end */
+            sleep(2);                      /* sooner would make the launcher kill it before that */
+        else if (status != DT_OK)
             dt_log_error();
         return (int)status;
     }

@@ -54,7 +54,12 @@ check "rank 1 is silent" test ! -s err.txt
 check "rank 1 has the same code" test "$code" = 2
 OMPI_COMM_WORLD_RANK=1 OMPI_COMM_WORLD_SIZE=2 run "$DTRAIN" --version
 check "rank 1 leaves the version to rank 0" test "$code" = 0 -a ! -s out.txt
-run "$MPIRUN" -np 3 "$DTRAIN" --btach 3
+# rank 0 as the last one to start
+cat >late.sh <<'EOF'
+[ "$OMPI_COMM_WORLD_RANK" != 0 ] || sleep 0.5
+exec "$@"
+EOF
+run "$MPIRUN" -np 3 bash late.sh "$DTRAIN" --btach 3
 check "mpirun passes the code on" test "$code" = 2
 check "the message comes once" test "$(grep -c 'unknown option' err.txt)" = 1
 run "$MPIRUN" -np 3 "$DTRAIN" --data nowhere --out x
