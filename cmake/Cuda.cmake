@@ -111,3 +111,16 @@ target_compile_definitions(dt_launch PRIVATE "DT_CUDA_LIBRARIES=\"${dt_cuda_ahea
 set(dt_whole dt_warnings "-Wl,--whole-archive" ${dt_floors} "-Wl,--no-whole-archive")
 set_target_properties(dtrain PROPERTIES ENABLE_EXPORTS TRUE LINK_LIBRARIES "${dt_whole}")
 add_dependencies(dtrain dtrain_cuda) # one is no use without the other
+
+# dt_cuda_test(NAME SOURCES...): tests/cuda_NAME.c as build/.../tests/cuda_NAME, for tests/cli_cuda_NAME.sh to run on the simulated
+# device, and for tests/gpu.sh to run on GPUs.
+function(dt_cuda_test name)
+  add_executable(cuda_${name} tests/cuda_${name}.c ${ARGN})
+  add_dependencies(cuda_${name} dt_version)
+  target_include_directories(cuda_${name} SYSTEM PRIVATE ${DT_CUDA_INCLUDE})
+  target_link_libraries(cuda_${name} PRIVATE dt_test_warnings dt_dist dt_model dt_io dt_common ${dt_cuda_libraries} stdc++)
+  set_target_properties(cuda_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests" SKIP_BUILD_RPATH TRUE)
+endfunction()
+if(DT_TESTS)
+  dt_cuda_test(sums dist/cuda_nccl.c dist/cuda_stage.c)
+endif()
