@@ -294,11 +294,12 @@ static void print_gpu(const bench *b, const dt_term *term) {
                    share);
     }
     const dt_device_usage *u = &b->gpu[DT_F32].usage;
+    int64_t kernels = u->launches_micro + u->launches_last;
     printf(
         "  launches a step: %lld graphs, or %lld kernels (%lld for each micro-batch, %lld for the "
         "last one with sum and update)\n",
-        (long long)u->launches_replay, (long long)(u->launches_micro + u->launches_last),
-        (long long)u->launches_micro, (long long)u->launches_last);
+        (long long)u->launches_replay, (long long)kernels, (long long)u->launches_micro,
+        (long long)u->launches_last);
 }
 
 static dt_status print_text(const bench *b, const char *library) {
