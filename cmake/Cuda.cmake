@@ -61,6 +61,8 @@ set(dt_cuda_code "")
 foreach(architecture IN LISTS DT_CUDA_ARCHITECTURES)
   list(APPEND dt_cuda_code "-gencode=arch=compute_${architecture},code=sm_${architecture}")
 endforeach()
+list(GET DT_CUDA_ARCHITECTURES -1 architecture)
+list(GET DT_CUDA_ARCHITECTURES -1 architecture)
 list(APPEND dt_cuda_code "-gencode=arch=compute_${architecture},code=compute_${architecture}")
 set(dt_cuda_includes "")
 foreach(folder IN LISTS DT_CUDA_INCLUDE)
@@ -90,6 +92,7 @@ foreach(source IN LISTS dt_cuda_kernels)
   list(APPEND dt_cuda_objects "${object}")
 endforeach()
 file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/cuda")
+add_custom_target(dt_cuda_kernels DEPENDS ${dt_cuda_objects}) # several programs link them: compiled once
 set(script "${CMAKE_BINARY_DIR}/generated/plugin.map")
 file(WRITE "${script}" "{ global: dtrain_cuda_plugin; local: *; };\n")
 
@@ -99,6 +102,7 @@ add_dependencies(dt_cuda dt_version)
 target_include_directories(dt_cuda SYSTEM PUBLIC ${DT_CUDA_INCLUDE})
 target_link_libraries(dt_cuda PUBLIC dt_common PRIVATE dt_warnings)
 add_library(dtrain_cuda MODULE $<TARGET_OBJECTS:dt_cuda> ${dt_cuda_objects})
+add_dependencies(dtrain_cuda dt_cuda_kernels)
 target_link_libraries(dtrain_cuda PRIVATE dt_common ${dt_cuda_libraries} stdc++)
 target_link_options(dtrain_cuda PRIVATE "-Wl,--version-script=${script}" -Wl,-Bsymbolic)
 set_target_properties(dtrain_cuda PROPERTIES LINKER_LANGUAGE C SKIP_BUILD_RPATH TRUE INSTALL_RPATH ""
@@ -111,3 +115,18 @@ target_compile_definitions(dt_launch PRIVATE "DT_CUDA_LIBRARIES=\"${dt_cuda_ahea
 set(dt_whole dt_warnings "-Wl,--whole-archive" ${dt_floors} "-Wl,--no-whole-archive")
 set_target_properties(dtrain PROPERTIES ENABLE_EXPORTS TRUE LINK_LIBRARIES "${dt_whole}")
 add_dependencies(dtrain dtrain_cuda) # one is no use without the other
+
+# dt_cuda_test(NAME SOURCES...): tests/cuda_NAME.c as build/.../tests/cuda_NAME, for tests/cli_cuda_NAME.sh to run on the simulated
+# device, and for tests/gpu.sh to run on GPUs.
+function(dt_cuda_test name)
+  add_executable(cuda_${name} tests/cuda_${name}.c ${ARGN})
+  add_dependencies(cuda_${name} dt_version dt_cuda_kernels)
+  target_include_directories(cuda_${name} SYSTEM PRIVATE ${DT_CUDA_INCLUDE})
+  target_link_libraries(cuda_${name} PRIVATE dt_test_warnings dt_dist dt_model dt_io dt_common ${dt_cuda_libraries} stdc++)
+  set_target_properties(cuda_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests" SKIP_BUILD_RPATH TRUE)
+endfunction()
+if(DT_TESTS)
+  dt_cuda_test(sums dist/cuda_nccl.c dist/cuda_stage.c)
+  file(GLOB dt_cuda_model CONFIGURE_DEPENDS model/cuda*.c)
+  dt_cuda_test(contract ${dt_cuda_model} ${dt_cuda_objects})
+endif()

@@ -14,6 +14,7 @@ foreach(line IN LISTS lines)
   list(APPEND dt_test_env "${pair}")
 endforeach()
 list(APPEND dt_test_env "SRC=${CMAKE_SOURCE_DIR}" "MPIRUN=${MPIEXEC_EXECUTABLE}"
+  "CUDA_TESTS=${CMAKE_BINARY_DIR}/tests"
   "LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0"
   "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1"
   "UBSAN_OPTIONS=print_stacktrace=1")

@@ -14,11 +14,14 @@
 #include <unistd.h>
 #include "dist/topology.h"
 #include "io/clock.h"
+#include "launch/bench_gpu.h"
 #include "launch/peak.h"
 #include "launch/term.h"
 
 enum { MIN_BYTES = 8, MAX_BYTES = 64 << 20, N_SIZES = 24, MAX_CALLS = 200, PERIOD = 31 };
+enum { PLAIN = DT_TF32 + 1, N_SPEEDS };
 static const double seconds_a_size = 0.1;
+static const char *const speed_names[N_SPEEDS] = {"f32", "bf16", "tf32", "f32, no graph"};
 
 typedef struct {
     const char *instructions; /* NULL: the CPU has none */
@@ -40,6 +43,10 @@ typedef struct {
     peak_row peaks[3];  /* by dt_peak_kind */
     reduce_row reduce[N_SIZES];
     int n_reduce; /* 0 for one rank */
+    bool has_gpu;
+    const char *gpu_sums;
+    double gpu_peak;            /* float32, GFLOP/s; 0: not told */
+    dt_gpu_speed gpu[N_SPEEDS]; /* by dt_precision; the last: float32 without graphs */
 } bench;
 
 /* --- peaks --- */
@@ -161,6 +168,20 @@ done:
     return status;
 }
 
+/* --- GPUs --- */
+
+static dt_status measure_gpus(dt_gpus *gpus, const dt_options *options, bench *b) {
+    if (!gpus->plugin)
+        return DT_OK;
+    b->has_gpu = true;
+    b->gpu_peak = dt_gpu_peak(gpus);
+    DT_TRY(dt_gpus_connect(gpus, options, MAX_BYTES));
+    b->gpu_sums = dt_gpus_transport(gpus);
+    for (int p = DT_F32; p <= DT_TF32; p++)
+        DT_TRY(dt_gpu_measure(gpus, (dt_precision)p, !options->no_graph, &b->gpu[p]));
+    return dt_gpu_measure(gpus, DT_F32, false, &b->gpu[PLAIN]);
+}
+
 /* --- output --- */
 
 static void json_result(dt_json *j, const char *key, const reduce_result *r) {
@@ -187,6 +208,28 @@ static void json_peak(dt_json *j, const char *key, const peak_row *row, const ch
     dt_json_close(j, '}');
 }
 
+static void json_gpu(dt_json *j, const bench *b) {
+    dt_json_open(j, "gpu", '{');
+    dt_json_num(j, "peak_f32_gflops", b->gpu_peak);
+    dt_json_str(j, "sums", b->gpu_sums);
+    for (int i = 0; i < N_SPEEDS; i++) {
+        const dt_gpu_speed *s = &b->gpu[i];
+        dt_json_open(j, speed_names[i], '{');
+        if (s->refused[0]) {
+            dt_json_str(j, "refused", s->refused);
+        } else {
+            dt_json_num(j, "images_per_second", s->images_per_second);
+            dt_json_num(j, "gflops", s->gflops);
+            dt_json_int(j, "gpu_memory_bytes", (int64_t)s->usage.device_bytes);
+            dt_json_int(j, "kernels_a_micro_batch", s->usage.launches_micro);
+            dt_json_int(j, "kernels_of_the_last", s->usage.launches_last);
+            dt_json_int(j, "graphs_a_step", s->usage.launches_replay);
+        }
+        dt_json_close(j, '}');
+    }
+    dt_json_close(j, '}');
+}
+
 static dt_status print_json(const bench *b, const char *library) {
     dt_json j = {0};
     dt_json_open(&j, NULL, '{');
@@ -205,6 +248,8 @@ static dt_status print_json(const bench *b, const char *library) {
         dt_json_close(&j, '}');
     }
     dt_json_close(&j, ']');
+    if (b->has_gpu)
+        json_gpu(&j, b);
     dt_json_close(&j, '}');
     return dt_stdout_json(&j);
 }
@@ -233,6 +278,30 @@ static void print_reduce(const bench *b) {
     }
 }
 
+static void print_gpu(const bench *b, const dt_term *term) {
+    printf("\n%sGPU%s: steps of the network cnn, two micro-batches a rank%s%s\n", term->bold,
+           term->plain, b->gpu_sums[0] ? "; sums by " : "", b->gpu_sums);
+    printf("  %-14s%12s%12s%10s\n", "", "images/s", "GFLOP/s", "of peak");
+    for (int i = 0; i < N_SPEEDS; i++) {
+        const dt_gpu_speed *s = &b->gpu[i];
+        char share[16] = "-";
+        if (b->gpu_peak > 0 && (i == DT_F32 || i == PLAIN))
+            snprintf(share, sizeof share, "%.1f %%", 100 * s->gflops / b->gpu_peak);
+        if (s->refused[0])
+            printf("  %-14s%s\n", speed_names[i], s->refused);
+        else
+            printf("  %-14s%12.0f%12.1f%10s\n", speed_names[i], s->images_per_second, s->gflops,
+                   share);
+    }
+    const dt_device_usage *u = &b->gpu[DT_F32].usage;
+    int64_t kernels = u->launches_micro + u->launches_last;
+    printf(
+        "  launches a step: %lld graphs, or %lld kernels (%lld for each micro-batch, %lld for the "
+        "last one with sum and update)\n",
+        (long long)u->launches_replay, (long long)kernels, (long long)u->launches_micro,
+        (long long)u->launches_last);
+}
+
 static dt_status print_text(const bench *b, const char *library) {
     dt_term term = dt_term_of(STDOUT_FILENO);
     printf("%sArithmetic%s, GFLOP/s%s: a multiply-add counts 2\n", term.bold, term.plain,
@@ -252,6 +321,8 @@ static dt_status print_text(const bench *b, const char *library) {
                library);
     if (b->n_reduce)
         print_reduce(b);
+    if (b->has_gpu)
+        print_gpu(b, &term);
     return dt_stdout_flush();
 }
 
@@ -276,7 +347,6 @@ static dt_status check_sums(const bench *b) {
 }
 
 dt_status dt_bench(const dt_options *options, dt_gpus *gpus, dt_comm *comm) {
-    (void)gpus;
     static bench b; /* too large for a stack */
     bool first = dt_comm_rank(comm) == 0;
     int threads;
@@ -290,6 +360,7 @@ dt_status dt_bench(const dt_options *options, dt_gpus *gpus, dt_comm *comm) {
     fflush(stdout);
     DT_TRY(measure_peaks(comm, threads, &b));
     DT_TRY(measure_reduce(comm, &b));
+    DT_TRY(measure_gpus(gpus, options, &b));
     dt_status status = DT_OK;
     if (first)
         status = (options->json ? print_json : print_text)(&b, dt_comm_library(comm));

@@ -11,7 +11,7 @@
 
 #include "io/log.h"
 
-static const double CONNECT_SECONDS = 60, ABORT_SECONDS = 5;
+static const double CONNECT_SECONDS = 30, ABORT_SECONDS = 5;
 enum { MOST_STAGED = 64 << 20 }; /* bytes of pinned memory */
 
 typedef struct { /* what a rank has seen; gathered as bytes */

@@ -127,7 +127,8 @@ const dt_command_row dt_command_table[] = {
      "Prints the devices, instruction sets and libraries that each rank sees, and why one is not available."},
     {DT_CMD_BENCH, "bench", NULL, "self-test: arithmetic, memory and all-reduce",
      "Measures the multiply-add peak of the cores, the memory bandwidth, and latency and bandwidth of the all-reduce "
-     "between the ranks; checks every sum."},
+     "between the ranks; checks every sum. On GPUs also training steps in each precision, and what is launched for "
+     "one."},
     {0}};
 /* clang-format on */
 

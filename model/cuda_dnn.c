@@ -68,15 +68,15 @@ static dt_status get(descriptor d, cudnnBackendAttributeName_t name,
     return check(cudnnBackendGetAttribute(d, name, type, max, n, values), what);
 }
 
-/* A tensor [n][c][h][w] in the order of spec's layout. A virtual one lives inside the graph. */
-static dt_status add_tensor(conv_plan *p, int64_t uid, const int64_t dims[4], bool nhwc,
-                            cudnnDataType_t type, bool is_virtual, descriptor *out) {
+/* A tensor [n][c][h][w] with the channel last in memory. A virtual one lives inside the graph. */
+static dt_status add_tensor(conv_plan *p, int64_t uid, const int64_t dims[4], cudnnDataType_t type,
+                            bool is_virtual, descriptor *out) {
     const int64_t c = dims[1], h = dims[2], w = dims[3], alignment = 16;
-    const int64_t last[4] = {c * h * w, 1, w * c, c}, plain[4] = {c * h * w, h * w, w, 1};
+    const int64_t strides[4] = {c * h * w, 1, w * c, c};
     DT_TRY(create(p, CUDNN_BACKEND_TENSOR_DESCRIPTOR, out));
     DT_TRY(set(*out, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type));
     DT_TRY(set_longs(*out, CUDNN_ATTR_TENSOR_DIMENSIONS, 4, dims));
-    DT_TRY(set_longs(*out, CUDNN_ATTR_TENSOR_STRIDES, 4, nhwc ? last : plain));
+    DT_TRY(set_longs(*out, CUDNN_ATTR_TENSOR_STRIDES, 4, strides));
     DT_TRY(set_longs(*out, CUDNN_ATTR_TENSOR_UNIQUE_ID, 1, &uid));
     DT_TRY(set_longs(*out, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, 1, &alignment));
     if (is_virtual)
@@ -161,11 +161,11 @@ static dt_status add_forward(conv_plan *p, const conv_spec *s, descriptor parts[
                              int *n_ops) {
     const int64_t bias_dims[4] = {1, s->layer->out.c, 1, 1};
     descriptor y, bias, convolved, sum = NULL;
-    DT_TRY(add_tensor(p, UID_Y, y_dims, s->nhwc, type, false, &y));
-    DT_TRY(add_tensor(p, UID_BIAS, bias_dims, s->nhwc, CUDNN_DATA_FLOAT, false, &bias));
-    DT_TRY(add_tensor(p, UID_CONV, y_dims, s->nhwc, CUDNN_DATA_FLOAT, true, &convolved));
+    DT_TRY(add_tensor(p, UID_Y, y_dims, type, false, &y));
+    DT_TRY(add_tensor(p, UID_BIAS, bias_dims, type, false, &bias));
+    DT_TRY(add_tensor(p, UID_CONV, y_dims, CUDNN_DATA_FLOAT, true, &convolved));
     if (s->relu)
-        DT_TRY(add_tensor(p, UID_SUM, y_dims, s->nhwc, CUDNN_DATA_FLOAT, true, &sum));
+        DT_TRY(add_tensor(p, UID_SUM, y_dims, CUDNN_DATA_FLOAT, true, &sum));
     parts[2] = convolved;
     DT_TRY(add_operation(p, CONV_FORWARD, parts, &ops[0]));
     DT_TRY(add_pointwise(p, convolved, bias, s->relu ? sum : y, &ops[1]));
@@ -181,17 +181,16 @@ static dt_status add_graph(conv_plan *p, const conv_place *place, const conv_spe
     const int64_t w_dims[4] = {l->out.c, l->in.c, l->kernel, l->kernel};
     const int64_t y_dims[4] = {s->m, l->out.c, l->out.h, l->out.w};
     const cudnnDataType_t type = s->precision == DT_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
-    const cudnnDataType_t w_type = s->pass == CONV_FILTER ? CUDNN_DATA_FLOAT : type;
     descriptor parts[4], ops[3];
     int n_ops = 1;
     p->pass = s->pass;
-    DT_TRY(add_tensor(p, UID_X, x_dims, s->nhwc, type, false, &parts[0]));
-    DT_TRY(add_tensor(p, UID_W, w_dims, s->nhwc, w_type, false, &parts[1]));
+    DT_TRY(add_tensor(p, UID_X, x_dims, type, false, &parts[0]));
+    DT_TRY(add_tensor(p, UID_W, w_dims, type, false, &parts[1]));
     DT_TRY(add_convolution(p, l, &parts[3]));
     if (s->pass == CONV_FORWARD) {
         DT_TRY(add_forward(p, s, parts, type, y_dims, ops, &n_ops));
     } else {
-        DT_TRY(add_tensor(p, UID_Y, y_dims, s->nhwc, type, false, &parts[2]));
+        DT_TRY(add_tensor(p, UID_Y, y_dims, type, false, &parts[2]));
         DT_TRY(add_operation(p, s->pass, parts, &ops[0]));
     }
     DT_TRY(create(p, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, &p->graph));
@@ -233,21 +232,15 @@ static dt_status spell(const conv_spec *s, descriptor config, descriptor engine,
     if (!*usable)
         return DT_OK;
     DT_TRY(get(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, &index));
-    DT_TRY(
-        get(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &n, NULL));
-    if (n > MAX_KNOBS)
-        return dt_fail(DT_EDEVICE, "cuDNN: engine %" PRId64 " has %" PRId64 " knobs, more than %d",
-                       index, n, MAX_KNOBS);
-    for (; n_made < n; n_made++)
+    for (; n_made < MAX_KNOBS; n_made++)
         DT_TRY_GOTO(status,
                     check(cudnnBackendCreateDescriptor(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR,
                                                        &knobs[n_made]),
                           "no descriptor"),
                     done);
     DT_TRY_GOTO(status,
-                n ? get(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, n,
-                        &got, knobs)
-                  : DT_OK,
+                get(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                    MAX_KNOBS, &got, knobs),
                 done);
     at = snprintf(text, CONV_TEXT_MAX, "%" PRId64, index);
     for (int i = 0; i < got && at < CONV_TEXT_MAX; i++) {

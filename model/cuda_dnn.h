@@ -23,7 +23,6 @@ typedef struct {
     const dt_layer *layer; /* its shapes, kernel, stride and padding */
     int m;                 /* samples */
     dt_precision precision;
-    bool nhwc; /* tensors and filters with the channel last; false: as in dt_net */
     bool relu; /* of the forward pass */
     conv_pass pass;
 } conv_spec;
@@ -52,9 +51,10 @@ DT_NODISCARD dt_status conv_plan_make(const conv_place *place, const conv_spec *
 void conv_plan_free(conv_plan **plan);
 size_t conv_plan_workspace(const conv_plan *plan); /* bytes */
 
-/* Device addresses, 16-byte aligned. Forward: bias [out.c] floats, y = relu(conv(x, w) + bias).
- * Data: x is the gradient of x, filter: w that of w; both are overwritten, y is the gradient of y.
- * x, w and y are floats, or bfloat16 when the precision is; the gradient of w is always float. */
+/* Device addresses, 16-byte aligned, of floats, or bfloat16 when the precision is; tensors are
+ * [m][row][column][channel], filters [out][row][column][in]. Forward: y = relu(conv(x, w) + bias).
+ * Data: x is the gradient of x; filter: w that of w; both are overwritten, y is the gradient of y.
+ */
 typedef struct {
     void *x, *w, *y, *bias;
     void *workspace; /* conv_plan_workspace() bytes */

@@ -49,8 +49,9 @@ every = set.union(*options.values())
 # options of other programs that the documents name
 others = {
     "--all", "--allow-run-as-root", "--bind-to", "--cpus-per-task", "--hostfile", "--install", "--map-by", "--mca", "--mpi",
-    "--oversubscribe", "--timeout",
+    "--oversubscribe", "--timeout", "--toolkit",
 }
+build_variables = {"DTRAIN_CUDA_ROOT"}
 
 
 def say(document, text):
@@ -144,7 +145,7 @@ for document in ("README.md", "CLUSTER.md", "CONTRIBUTING.md"):
             if option not in every | others:
                 say(document, f"nobody knows {option}")
         for variable in re.findall(r"DTRAIN_[A-Z_0-9]+", span):
-            if "--" + variable[7:].lower().replace("_", "-") not in every:
+            if variable not in build_variables and "--" + variable[7:].lower().replace("_", "-") not in every:
                 say(document, f"no option belongs to {variable}")
     for path in re.findall(r"(?<![\w/.-])(?:\./)?((?:io|model|dist|launch|tests|cmake|\.ci)/[\w.*/\[\]-]+)",
                            "\n".join(spans + [b for i, b in blocks if not i] + re.findall(r"\]\(([^)]+)\)", text))):

@@ -28,7 +28,7 @@ check() {
 
 for SIMDEV_SCHED in eager lazy random; do
     export SIMDEV_SCHED
-    for right in streams graph kernels math poll_event; do
+    for right in streams graph kernels math narrow poll_event; do
         check "$right" 0 ''
     done
     check missing_wait 86 'race: .*add_kernel.*with no order|race: .*fill_kernel.*with no order'

@@ -92,9 +92,10 @@ static _Noreturn void explain(const char *what, uint64_t address, size_t n, sim_
 static bool ordered(uint32_t epoch) {
     return (epoch & SIM_CLOCK_MASK) <= sim_now.seen->v[epoch >> SIM_CLOCK_BITS];
 }
-/* May a thread of this operation meet what (block, thread, phase) of it did? */
+/* May a thread of this operation meet what (block, thread, phase) of it did? Neighbours of less
+ * than 4 bytes share a granule, and are not compared. */
 static bool apart(uint32_t block, uint16_t thread, uint16_t phase) {
-    if (sim_now.fences)
+    if (sim_now.fences || sim_now.part || thread == SIM_PART)
         return true;
     if (block != sim_now.block)
         return false;
@@ -130,6 +131,8 @@ static void note_read(sim_granule *g) {
     if (g->r == sim_now.epoch) {
         if (g->r_block != sim_now.block)
             g->r_block = SIM_ANY_BLOCK;
+        else if (sim_now.part)
+            g->r_thread = SIM_PART;
         else if (g->r_phase == sim_now.phase && g->r_thread != sim_now.thread)
             g->r_thread = SIM_ANY_THREAD;
         else
@@ -139,7 +142,8 @@ static void note_read(sim_granule *g) {
     if (!ordered(g->r))
         g->r2 = g->r;
     g->r = sim_now.epoch;
-    g->r_block = sim_now.block, g->r_thread = sim_now.thread, g->r_phase = sim_now.phase;
+    g->r_block = sim_now.block, g->r_phase = sim_now.phase;
+    g->r_thread = sim_now.part ? SIM_PART : sim_now.thread;
 }
 
 static void note_write(sim_granule *g, bool atomic) {
@@ -153,7 +157,8 @@ static void note_write(sim_granule *g, bool atomic) {
         race(g, "writes", "read", g->r2);
     g->w_block = both && g->w_block != sim_now.block ? SIM_ANY_BLOCK : sim_now.block;
     g->w = sim_now.epoch;
-    g->w_thread = atomic ? SIM_ATOM : sim_now.thread, g->w_phase = sim_now.phase;
+    g->w_thread = sim_now.part ? SIM_PART : atomic ? SIM_ATOM : sim_now.thread;
+    g->w_phase = sim_now.phase;
     g->r = g->r2 = 0;
 }
 
@@ -224,6 +229,7 @@ static inline bool all_set(const uint8_t *state, unsigned n) {
 /* n is a power of two. The common case first: aligned, in device memory, written before. */
 void *sim_access(uint64_t address, unsigned n, sim_mode mode) {
     uint64_t offset = address - sim_memory.device;
+    sim_now.part = n < 4;
     if (address & (n - 1))
         sim_fault("misaligned access: %u bytes at %#llx", n, (unsigned long long)address);
     if (offset >= SIM_DEVICE_PART || !all_set(sim_memory.state + offset, n))

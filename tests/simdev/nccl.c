@@ -138,20 +138,25 @@ static bool shares_device(ncclComm_t comm) {
     return false;
 }
 
+/* Peers are looked at before the number of those that came: who leaves again has come before. */
 static void update_state(ncclComm_t comm) {
     room *m = comm->room;
     if (comm->error)
         return;
+    bool aborted = __atomic_load_n(&m->aborted, __ATOMIC_SEQ_CST), lost = false;
+    for (int r = 0; r < comm->n; r++)
+        lost = lost || dead(m->seats[r].pid);
     if (!comm->joined && __atomic_load_n(&m->attached, __ATOMIC_SEQ_CST) == comm->n) {
         shm_unlink(comm->name); /* whoever is last; the others find it gone */
         comm->joined = true;
-        if (shares_device(comm))
+        if (shares_device(comm)) {
             comm->error = fail(ncclInvalidUsage, "Duplicate GPU detected");
+            return;
+        }
     }
-    for (int r = 0; r < comm->n && !comm->error; r++)
-        if (dead(m->seats[r].pid))
-            comm->error = fail(ncclRemoteError, "a peer process has died");
-    if (!comm->error && __atomic_load_n(&m->aborted, __ATOMIC_SEQ_CST))
+    if (lost)
+        comm->error = fail(ncclRemoteError, "a peer process has died");
+    else if (aborted)
         comm->error = fail(ncclRemoteError, "a peer has aborted the communicator");
 }
 

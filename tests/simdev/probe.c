@@ -167,6 +167,18 @@ static int math(void) {
     return 0;
 }
 
+static int narrow(void) {
+    static uint16_t got[N / 2];
+    MUST(cudaMemsetAsync(x, 7, N, one));
+    probe_narrow((uint16_t *)y, (const uint8_t *)x, N / 2, one);
+    MUST(cudaMemcpyAsync(got, y, sizeof got, cudaMemcpyDeviceToHost, one));
+    MUST(cudaStreamSynchronize(one));
+    for (int i = 0; i < N / 2; i++)
+        if (got[i] != 21 + i)
+            return 1;
+    return 0;
+}
+
 static int poll_event(void) {
     probe_fill(x, N, 1, one);
     MUST(cudaEventRecord(event, one));
@@ -275,6 +287,7 @@ int main(int argc, char **argv) {
                  {"graph", graph},
                  {"kernels", kernels},
                  {"math", math},
+                 {"narrow", narrow},
                  {"poll_event", poll_event},
                  {"graph_unjoined", graph_unjoined},
                  {"missing_wait", missing_wait},

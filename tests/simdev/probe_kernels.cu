@@ -1,8 +1,6 @@
 /* tests/simdev/probe_kernels.cu - small kernels, right and wrong ones, for probe.c. */
 #include "tests/simdev/probe_kernels.h"
 
-#include <cstdint>
-
 static const int THREADS = 64;
 
 __global__ void fill_kernel(float *y, int n, float value) {
@@ -26,6 +24,13 @@ __global__ void count_kernel(unsigned long long *sum, int n) {
     int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     if (i < n)
         atomicAdd(sum, (unsigned long long)i);
+}
+
+/* Neighbours of two bytes in one granule: fine. */
+__global__ void narrow_kernel(uint16_t *to, const uint8_t *from, int n) {
+    int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    if (i < n)
+        to[i] = (uint16_t)(3 * from[i] + i);
 }
 
 /* Sum of a block by shared memory; without the barriers a race. */
@@ -97,6 +102,9 @@ extern "C" void probe_collide(float *y, cudaStream_t s) {
 }
 extern "C" void probe_count(unsigned long long *sum, int n, cudaStream_t s) {
     count_kernel<<<blocks(n), THREADS, 0, s>>>(sum, n);
+}
+extern "C" void probe_narrow(uint16_t *to, const uint8_t *from, int n, cudaStream_t s) {
+    narrow_kernel<<<blocks(n), THREADS, 0, s>>>(to, from, n);
 }
 extern "C" void probe_sum(float *out, const float *x, int n_blocks, bool barriers, cudaStream_t s) {
     if (barriers)

@@ -5,6 +5,7 @@
 
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -13,6 +14,7 @@ void probe_fill(float *y, int n, float value, cudaStream_t s);
 void probe_add(float *y, const float *x, int n, cudaStream_t s);
 void probe_collide(float *y, cudaStream_t s);
 void probe_count(unsigned long long *sum, int n, cudaStream_t s);
+void probe_narrow(uint16_t *to, const uint8_t *from, int n, cudaStream_t s);
 void probe_sum(float *out, const float *x, int n_blocks, bool barriers, cudaStream_t s);
 void probe_warp_sum(float *out, const float *x, cudaStream_t s);
 void probe_diverge(float *y, cudaStream_t s);

@@ -56,6 +56,7 @@ typedef struct { /* who touched 4 bytes; block and thread tell threads of one ke
 } sim_granule;
 #define SIM_ANY_BLOCK  UINT32_MAX
 #define SIM_ANY_THREAD ((uint16_t)UINT16_MAX)
+#define SIM_PART       ((uint16_t)(UINT16_MAX - 2)) /* less than all 4 bytes */
 #define SIM_ATOM       ((uint16_t)(UINT16_MAX - 1)) /* written by atomic operations only */
 
 typedef struct {
@@ -70,6 +71,7 @@ typedef struct { /* what runs right now, on the queue's thread */
     uint32_t epoch;
     uint32_t block;
     uint16_t thread, phase; /* phase: barriers passed */
+    bool part;              /* the access is of less than a granule */
     bool fences;            /* threads of the kernel order themselves: not compared */
     const sim_clock *seen;
     const char *name;

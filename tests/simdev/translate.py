@@ -21,6 +21,7 @@ ROUND = {"rzi": "trunc", "rni": "nearbyint", "rmi": "floor", "rpi": "ceil"}
 # Approximations of the device's special function unit: here the C library's function, rounded once.
 SPECIAL_FUNCTIONS = {"ex2": "exp2{s}({a})", "lg2": "log2{s}({a})", "sin": "sin{s}({a})", "cos": "cos{s}({a})",
                      "tanh": "tanh{s}({a})", "rsqrt": "1 / sqrt{s}({a})", "rcp": "1 / {a}", "sqrt": "sqrt{s}({a})"}
+SHARED = r"(?:\.\w+ )?\.shared \.align (\d+) \.b8 ([\w$]+)\[(\d+)\];"
 PRELUDE = """/* Made by translate.py. */
 #include <math.h>
 #include <stdlib.h>
@@ -70,17 +71,18 @@ def size_of(t):
 
 
 class Kernel:
-    """One .entry: its parameters, variables and statements."""
+    """One .entry: its parameters, variables and statements. Of the file's shared variables it takes those it names."""
 
-    def __init__(self, name):
-        self.name, self.params, self.layout = name, {}, []
-        self.registers, self.shared, self.shared_bytes, self.dynamic = {}, {}, 0, []
+    def __init__(self, name, file_shared):
+        self.name, self.params, self.layout, self.file_shared = name, {}, [], file_shared
+        self.registers, self.shared, self.shared_bytes = {}, {}, 0
         self.body, self.waits, self.fences, self.unknown = [], False, False, None
 
-    def add_param(self, t, name, count):
+    def add_param(self, align, t, name, count):
         size = size_of(t)
+        align = int(align or size)
         end = self.layout[-1][0] + self.layout[-1][1] if self.layout else 0
-        offset = (end + size - 1) // size * size if count is None else (end + 7) // 8 * 8
+        offset = (end + align - 1) // align * align
         self.params[name] = offset
         self.layout.append((offset, size * (count or 1)))
 
@@ -110,6 +112,8 @@ class Kernel:
             return f"!{self.read(a[1:], t)}"
         if a.startswith("%"):
             return self.view(a, t)
+        if a in self.file_shared and a not in self.shared:
+            self.add_shared(self.file_shared[a][0], a, self.file_shared[a][1])
         if a in self.shared:
             return str(self.shared[a])
         if re.fullmatch(r"-?(0x[0-9a-fA-F]+|\d+)U?", a):
@@ -152,7 +156,7 @@ class Kernel:
 
 # ---- instructions: (kernel, parts of the opcode, operands, line) -> statement ----
 def access(k, space, address, n, mode, line):
-    if space == "global":
+    if space in ("global", "generic"):  # a generic address of another space is no device memory, and ends there
         return f"sim_access({k.address(address)}, {n}, {mode})"
     if space == "shared":
         return f"sim_shared({k.address(address)}, {n}, {mode}, {line})"
@@ -445,7 +449,7 @@ def declaration(k, text):
         names = ", ".join(f"v_{m[2][1:]}{i} = 0" for i in range(int(m[3])))
         k.body.append(f"    {C_TYPES[m[1]]} {names};")
         return True
-    m = re.fullmatch(r"\.shared \.align (\d+) \.b8 (\w+)\[(\d+)\];", text)
+    m = re.fullmatch(SHARED, text)
     if m:
         k.add_shared(int(m[1]), m[2], int(m[3]))
         return True
@@ -456,26 +460,33 @@ def line_of(k, text, number):
     m = re.fullmatch(r"(\$\w+):", text)
     if m:
         k.body.append(f"{m[1].replace('$', 'L_')}:;")
+    elif text.startswith("{") and text.endswith("}"):  # from inline assembly
+        for part in text[1:-1].split(";"):
+            if part.strip():
+                k.body.append("    " + instruction(k, part.strip() + ";", number))
     elif not declaration(k, text):
         k.body.append("    " + instruction(k, text, number))
 
 
 def parse(lines):
-    kernels, dynamic, i = [], [], 0
+    kernels, dynamic, shared, i = [], [], {}, 0
     while i < len(lines):
         text = lines[i].split("//")[0].strip()
         i += 1
         m = re.fullmatch(r"\.extern \.shared \.align \d+ \.b8 (\w+)\[\];", text)
         if m:
             dynamic.append(m[1])
+        m = re.fullmatch(SHARED, text)
+        if m:
+            shared[m[2]] = (int(m[1]), int(m[3]))
         m = re.match(r"(?:\.visible |\.weak )?\.entry (\w+)\(", text)
         if not m:
             continue
-        k = Kernel(m[1])
+        k = Kernel(m[1], shared)
         kernels.append(k)
         while not lines[i].strip().startswith(")"):
-            m = re.match(r"\.param (?:\.align \d+ )?\.(\w+)(?: \.ptr.*?)? (\w+)(?:\[(\d+)\])?,?$", lines[i].strip())
-            k.add_param(m[1], m[2], int(m[3]) if m[3] else None)
+            m = re.match(r"\.param (?:\.align (\d+) )?\.(\w+)(?: \.ptr.*?)? (\w+)(?:\[(\d+)\])?,?$", lines[i].strip())
+            k.add_param(m[1], m[2], m[3], int(m[4]) if m[4] else None)
             i += 1
         while lines[i].strip() != "{":
             i += 1

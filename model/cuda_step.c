@@ -1,0 +1,146 @@
+/* model/cuda_step.c - steps that are queued: epochs of samples, graphs, outcomes.
+ *
+ * A step is one launch that tells the device what to do, one graph for each micro-batch but the
+ * last, one for the last with sums over ranks and update, and a copy of the outcome. The first
+ * step is launched piece by piece, as libraries set themselves up then; the second one captures. */
+#include <nvtx3/nvToolsExt.h>
+#include "model/cuda_impl.h"
+
+/* Two epochs are held: the one that is trained and the next. */
+dt_status cuda_epoch(dt_device *d, const dt_work *work) {
+    cuda_source *s = &d->epochs[work->epoch % 2];
+    if (!s->held || s->capacity < work->n_micros) {
+        DT_TRY(cuda_check(cudaStreamSynchronize(d->main), "the device failed"));
+        DT_TRY(cuda_check(cudaStreamSynchronize(d->copy), "the device failed"));
+        cuda_source_close(s);
+        DT_TRY(cuda_source_open(d, s, work->n_micros > 0 ? work->n_micros : 1));
+    }
+    s->held = true;
+    s->awaited = false;
+    s->epoch = work->epoch;
+    /* What is queued may read the epoch that was there. */
+    DT_TRY(cuda_check(cudaEventRecord(d->used, d->main), "an event cannot be recorded"));
+    DT_TRY(cuda_check(cudaStreamWaitEvent(d->copy, d->used, 0), "a stream cannot wait"));
+    nvtxRangePushA("epoch");
+    dt_status status = cuda_source_fill(d, s, DT_TRAIN, work->samples, work->n_micros, d->copy);
+    nvtxRangePop();
+    return status;
+}
+
+static dt_status begin(dt_device *d, const dt_queued_step *step) {
+    cuda_source *s = &d->epochs[step->epoch % 2];
+    cuda_work work = {.epoch = step->epoch, .idle = 1};
+    if (step->n_micros > 0) {
+        if (!s->held || s->epoch != step->epoch || step->first + step->n_micros > s->n_micros)
+            return dt_fail(DT_EDEVICE, "micro-batches %lld to %lld of epoch %u are not loaded",
+                           (long long)step->first, (long long)step->first + step->n_micros - 1,
+                           step->epoch);
+        if (!s->awaited)
+            DT_TRY(
+                cuda_check(cudaStreamWaitEvent(d->main, s->uploaded, 0), "a stream cannot wait"));
+        s->awaited = true;
+        work = cuda_source_work(d, s);
+        work.row = step->first;
+    }
+    work.reset = 1;
+    work.slot = (int)(d->n_queued % DT_MAX_QUEUED);
+    work.vote = step->vote_stop;
+    work.scalars = cuda_scalars_of(&d->config.optim, &step->update);
+    return cuda_check(cuda_begin(d->control, &work, d->gradient.head, d->main),
+                      "a kernel cannot be launched");
+}
+
+/* Everything between is recorded instead of run. */
+static dt_status capture(dt_device *d, bool last) {
+    cudaGraph_t graph = NULL;
+    size_t n_nodes = 0;
+    DT_TRY(cuda_check(cudaStreamBeginCapture(d->main, cudaStreamCaptureModeThreadLocal),
+                      "a step cannot be captured"));
+    dt_status status = cuda_micro(d, last);
+    cudaError_t ended = cudaStreamEndCapture(d->main, &graph); /* in any case: it ends the mode */
+    if (status == DT_OK)
+        status = cuda_check(ended, "a step cannot be captured");
+    if (status == DT_OK)
+        status = cuda_check(cudaGraphGetNodes(graph, NULL, &n_nodes), "a graph cannot be read");
+    if (status == DT_OK)
+        status = cuda_check(cudaGraphInstantiate(&d->graphs[last], graph, 0),
+                            "a graph cannot be made ready");
+    d->nodes[last] = (int64_t)n_nodes;
+    if (graph)
+        cudaGraphDestroy(graph);
+    return status;
+}
+
+/* A micro-batch of a step, by replay where that is possible. */
+static dt_status run(dt_device *d, bool last) {
+    bool replay = d->config.graph && d->n_queued > 0 &&
+                  !(last && d->config.reduce && !d->config.reduce->captures);
+    int64_t before = d->launches;
+    if (!replay) {
+        DT_TRY(cuda_micro(d, last));
+        d->nodes[last] = d->launches - before;
+        return DT_OK;
+    }
+    if (!d->graphs[last])
+        DT_TRY(capture(d, last));
+    return cuda_check(cudaGraphLaunch(d->graphs[last], d->main), "a graph cannot be launched");
+}
+
+static dt_status enqueue(dt_device *d, const dt_queued_step *step) {
+    size_t slot = (size_t)(d->n_queued % DT_MAX_QUEUED);
+    DT_TRY(begin(d, step));
+    for (int j = 1; j < step->n_micros; j++)
+        DT_TRY(run(d, false));
+    DT_TRY(run(d, true));
+    DT_TRY(cuda_check(cudaMemcpyAsync(&d->collected[slot], &d->outcomes[slot], sizeof *d->outcomes,
+                                      cudaMemcpyDeviceToHost, d->main),
+                      "an outcome cannot be copied"));
+    DT_TRY(cuda_check(cudaEventRecord(d->done[slot], d->main), "an event cannot be recorded"));
+    d->n_queued++;
+    return DT_OK;
+}
+
+dt_status cuda_step(dt_device *d, const dt_queued_step *step) {
+    if (d->n_queued - d->n_collected >= DT_MAX_QUEUED)
+        return dt_fail(DT_EDEVICE, "more than %d steps are queued", DT_MAX_QUEUED);
+    nvtxRangePushA("step");
+    dt_status status = enqueue(d, step);
+    nvtxRangePop();
+    return status;
+}
+
+dt_status cuda_verdict(const cuda_outcome *outcome) {
+    if (!outcome->diverged)
+        return DT_OK;
+    if (outcome->sums[DT_SUM_BAD] != 0)
+        return dt_fail(DT_EDIVERGED,
+                       "%lld values of the gradient or the loss are not finite or too large",
+                       (long long)outcome->sums[DT_SUM_BAD]);
+    if (outcome->sums[DT_SUM_COUNT] <= 0)
+        return dt_fail(DT_EDIVERGED, "a step without samples");
+    return dt_fail(DT_EDIVERGED, "the gradient's norm is not finite, or an earlier step's was not");
+}
+
+dt_status cuda_collect(dt_device *d, bool wait, bool *done, dt_step_outcome *out) {
+    *done = false;
+    if (d->n_collected == d->n_queued)
+        return dt_fail(DT_EDEVICE, "no step is queued");
+    size_t slot = (size_t)(d->n_collected % DT_MAX_QUEUED);
+    cudaError_t error = wait ? cudaEventSynchronize(d->done[slot]) : cudaEventQuery(d->done[slot]);
+    if (error == cudaErrorNotReady)
+        return DT_OK;
+    DT_TRY(cuda_check(error, "a step failed on the device"));
+    const cuda_outcome *from = &d->collected[slot];
+    *done = true;
+    d->n_collected++;
+    *out = (dt_step_outcome){.votes = from->votes, .norm = from->norm};
+    for (int i = 0; i < DT_N_SUMS; i++)
+        out->sums[i] = from->sums[i];
+    return cuda_verdict(from);
+}
+
+void cuda_steps_close(dt_device *d) {
+    for (int i = 0; i < 2; i++)
+        if (d->graphs[i])
+            cudaGraphExecDestroy(d->graphs[i]);
+}

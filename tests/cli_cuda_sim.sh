@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Training on the simulated device: one params_sha256 for every number of ranks, schedule, graph or plain launches, NCCL or host
+# memory, stopped and resumed; near what the CPU finds; and failures of single calls end with 5, or 6 for a peer.
+# timeout: 300
+set -euo pipefail
+if [ -z "${SIMDEV_DIR:-}" ] || [ ! -e "$SIMDEV_DIR/libsimdev_kernels.so" ] ||
+    [ ! -e "$(dirname "$DTRAIN")/libdtrain_cuda.so" ]; then
+    echo "no CUDA plugin or no simulated device in this build"
+    exit 77
+fi
+passed=0 failed=0
+check() { # check NAME COMMAND...: the command succeeds
+    local name=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $name" >&2
+    fi
+}
+python3 "$SRC/tests/make_data.py" --train 200 --test 64 data >/dev/null
+options=(--data data --epochs 2 --batch 64 --micro-batch 16 --model "conv 8 3; relu; pool 2; conv 8 3; relu; pool 2; fc 16; relu; fc 10")
+n_run=0
+# train RANKS OPTION...: prints the digest of the parameters; the events are in events.
+train() {
+    local n=$1 command=("$SRC/tests/simdev/run")
+    shift
+    [ "$n" -eq 1 ] || command+=("$MPIRUN" -np "$n")
+    n_run=$((n_run + 1))
+    "${command[@]}" "$DTRAIN" --device cuda "${options[@]}" --out "$(mktemp -u "run.$n_run.XXXX")" --json "$@" >events 2>told &&
+        digest events
+}
+digest() { sed -n 's/.*"params_sha256": *"\([0-9a-f]*\)".*/\1/p' "$1" | tail -n 1; }
+same() { # same WHAT DIGEST
+    check "$1: ${2:-no digest}" test "$2" = "$truth" -a -n "$2"
+    [ "$2" = "$truth" ] || cat told >&2
+}
+
+truth=$(train 1) || { cat told >&2 && exit 1; }
+check "the device says that it is simulated" grep -q '"device": *"simdev (CPU)' events
+check "memory used is told" grep -Eq '"gpu_memory_bytes": *[1-9]' events
+for n in 2 3 4; do
+    same "$n ranks" "$(train $n)"
+done
+for schedule in lazy random; do
+    same "schedule $schedule" "$(SIMDEV_SCHED=$schedule train 2)"
+done
+same "plain launches" "$(train 2 --no-graph)"
+same "plain launches, one rank" "$(train 1 --no-graph)"
+same "host memory" "$(train 2 --comm mpi)"
+same "host memory, plain" "$(train 2 --comm mpi --no-graph)"
+same "two ranks on one device" "$(SIMDEV_DEVICES=1 train 2)"
+check "... which is said in one line" test "$(grep -c 'share one GPU' told)" = 1
+code=0
+SIMDEV_DEVICES=1 train 2 --comm nccl >/dev/null || code=$?
+check "... and refused with --comm nccl" test "$code" = 5 -a "$(grep -c 'share one GPU' told)" -ge 1
+
+# Stopped on two ranks, gone on with on three.
+code=0
+"$SRC/tests/simdev/run" "$MPIRUN" -np 2 "$DTRAIN" --device cuda "${options[@]}" --out half --quiet --time-limit 0.001 || code=$?
+check "stopped: exit 75, not $code" test "$code" = 75
+"$SRC/tests/simdev/run" "$MPIRUN" -np 3 "$DTRAIN" --device cuda "${options[@]}" --out half --resume --json >events 2>told || true
+same "stopped and resumed" "$(digest events)"
+
+# The CPU rounds otherwise: close, not equal.
+loss() { sed -n 's/.*"train_loss": *\([0-9.e-]*\).*/\1/p' "$1" | tail -n 1; }
+gpu_loss=$(loss events)
+"$DTRAIN" --device cpu "${options[@]}" --out cpu --json >cpu.events
+check "near the CPU's loss" awk -v a="$gpu_loss" -v b="$(loss cpu.events)" 'BEGIN { d = a - b; exit !(a > 0 && d * d < 1e-8) }'
+check "eval" "$SRC/tests/simdev/run" "$DTRAIN" eval half --data data --device cuda --quiet
+
+# A call that fails has its sentence and its exit code, and nobody hangs.
+for call in cudaMalloc:1 ncclGetUniqueId:1@0 ncclCommInitRank:1@1 ncclAllReduce:2 ncclAllReduce:3@1 cudnnBackendExecute:5@1 \
+    cublasSgemm:2 cudaGraphLaunch:2@1; do
+    code=0
+    SIMDEV_FAIL=$call timeout 60 "$SRC/tests/simdev/run" "$MPIRUN" -np 2 "$DTRAIN" --device cuda "${options[@]}" --out "fail.$call" \
+        --quiet >said 2>told || code=$?
+    check "$call fails: exit 5 or 6, not $code" test "$code" = 5 -o "$code" = 6
+    check "... with a sentence" grep -q '^dtrain: ' told
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
