@@ -12,6 +12,7 @@
 #include "launch/bench.h"
 #include "launch/devices.h"
 #include "launch/manual.h"
+#include "launch/sweep.h"
 #include "launch/term.h"
 #include "launch/trainer.h"
 
@@ -53,6 +54,8 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
     switch (options->command) {
     case DT_CMD_TRAIN:
         return dt_train(options, backend, comm);
+    case DT_CMD_SWEEP:
+        return dt_sweep_main(options, backend, comm);
     case DT_CMD_EVAL:
         return dt_evaluate(options, backend, comm);
     case DT_CMD_DEVICES:
@@ -101,7 +104,7 @@ int main(int argc, char **argv) {
     if (status == DT_OK && options.action != DT_ACTION_RUN)
         status = first ? print_text(&options) : DT_OK;
     else if (status == DT_OK) {
-        if (options.command == DT_CMD_TRAIN) /* nothing else has something to save */
+        if (options.command == DT_CMD_TRAIN || options.command == DT_CMD_SWEEP) /* they save */
             dt_signals_install();
         status = dt_comm_create(&argc, &argv, &comm);
     }
