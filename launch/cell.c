@@ -181,7 +181,7 @@ static dt_status time_sums(dt_comm *comm, int64_t *v, size_t n, int calls, doubl
         DT_TRY(dt_comm_sum_i64(comm, v, n));
         took[i] = dt_now() - begin;
     }
-    *seconds = dt_median_of(took, (size_t)calls).median;
+    *seconds = dt_median_interval(took, (size_t)calls).median;
     return DT_OK;
 }
 
@@ -215,7 +215,7 @@ static dt_status time_steps(run *r) {
         status = step(r, &seconds[i]);
     if (status != DT_OK)
         goto done;
-    dt_median m = dt_median_of(seconds, (size_t)steps);
+    dt_median m = dt_median_interval(seconds, (size_t)steps);
     r->cell->step_seconds = m.median;
     r->cell->step_low = m.low;
     r->cell->step_high = m.high;

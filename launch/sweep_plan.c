@@ -325,7 +325,7 @@ static int by_value(const void *a, const void *b) {
 
 /* The number of values below the true median is binomial(n, 1/2): the interval between the k-th
  * smallest and the k-th largest misses it with probability 2 P(fewer than k). */
-dt_median dt_median_of(double *v, size_t n) {
+dt_median dt_median_interval(double *v, size_t n) {
     qsort(v, n, sizeof *v, by_value);
     double term = -(double)n * log(2), below = 0; /* log of P(exactly k) */
     size_t k = 0;

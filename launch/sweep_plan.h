@@ -84,6 +84,6 @@ typedef struct {
 
 /* Of v[0..n), n >= 1, which is sorted by this. The interval holds for independent values of any
  * distribution; for n < 6 it is the range of the values, which holds less often. */
-dt_median dt_median_of(double *v, size_t n);
+dt_median dt_median_interval(double *v, size_t n);
 
 #endif
