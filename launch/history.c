@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "dtrain_version.h"
+#include "io/events.h"
 #include "io/log.h"
 #include "launch/describe.h"
 
@@ -25,6 +26,7 @@ struct dt_history {
     dt_step_row *pending; /* [n_pending], not in the tables yet */
     size_t n_pending, capacity;
     int64_t failures;
+    dt_events *events; /* for TensorBoard, or NULL */
 };
 
 /* -- Failures -------------------------------------------------------------------------------- */
@@ -106,6 +108,41 @@ static void log_epoch(dt_history *h, const dt_epoch_line *line) {
     log_line(h, &j);
 }
 
+/* -- TensorBoard ----------------------------------------------------------------------------- */
+
+static void events_step(const dt_history *h, const dt_step_row *row) {
+    if (!h->events)
+        return;
+    dt_events_scalar(h->events, "step/loss", row->step, row->loss);
+    dt_events_scalar(h->events, "step/learning_rate", row->step, row->learning_rate);
+    dt_events_scalar(h->events, "step/gradient_norm", row->step, row->gradient_norm);
+}
+
+/* Over updates, like the steps' curves; accuracies in percent. */
+static void events_epoch(dt_history *h, const dt_epoch_line *line, const dt_phases *phases) {
+    const struct {
+        const char *tag;
+        double value;
+    } fields[] = {{"epoch/train_loss", line->train_loss},
+                  {"epoch/train_accuracy", line->train_accuracy},
+                  {"epoch/validation_loss", line->validation_loss},
+                  {"epoch/validation_accuracy", line->validation_accuracy},
+                  {"epoch/test_loss", line->test_loss},
+                  {"epoch/test_accuracy", line->test_accuracy},
+                  {"images_per_second/all", phases ? line->images_per_second : NAN}};
+    char tag[64];
+    if (!h->events)
+        return;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (!isnan(fields[i].value))
+            dt_events_scalar(h->events, fields[i].tag, h->at->step, fields[i].value);
+    for (int r = 0; phases && r < h->setup->size; r++) {
+        snprintf(tag, sizeof tag, "images_per_second/rank_%d", r);
+        dt_events_scalar(h->events, tag, h->at->step, phases[r].images / line->seconds);
+    }
+    note(h, dt_events_flush(h->events));
+}
+
 /* -- Rows ------------------------------------------------------------------------------------ */
 
 void dt_history_step(dt_history *h, const dt_step_row *row) {
@@ -120,6 +157,7 @@ void dt_history_step(dt_history *h, const dt_step_row *row) {
         h->capacity = capacity;
     }
     h->pending[h->n_pending++] = *row;
+    events_step(h, row);
     if (row->step % LOG_EVERY == 0)
         log_step(h, row);
 }
@@ -171,6 +209,7 @@ static dt_status add_phases(dt_history *h, int64_t epoch, const dt_phases *phase
 void dt_history_epoch(dt_history *h, const dt_epoch_line *line, const int64_t *confusion,
                       const dt_phases *phases) {
     log_epoch(h, line);
+    events_epoch(h, line, phases);
     note(h, add_epoch(h, line, confusion));
     if (phases)
         note(h, add_phases(h, line->epoch, phases));
@@ -299,6 +338,8 @@ dt_status dt_history_open(const dt_setup *setup, const char *dir, const dt_posit
     DT_TRY_GOTO(status, dt_run_create(setup->size, setup->net->classes, &h->run), failed);
     DT_TRY_GOTO(status, restore(h, dir), failed);
     DT_TRY_GOTO(status, describe_run(h->run, setup), failed);
+    if (setup->options.tensorboard[0])
+        DT_TRY_GOTO(status, dt_events_open(setup->options.tensorboard, &h->events), failed);
     log_start(h, at);
     return DT_OK;
 failed:
@@ -311,6 +352,7 @@ void dt_history_close(dt_history **history) {
     if (!h)
         return;
     dt_run_free(&h->run);
+    dt_events_close(&h->events);
     free(h->pending);
     free(h);
     *history = NULL;

@@ -123,6 +123,8 @@ const dt_option dt_option_table[] = {
      .commands = TRAIN, .help = "newest checkpoints to keep, besides best.h5"},
     {"trace", DT_OPTION_TEXT, FIELD(trace), .initial = "", .shown = "none", .metavar = "FILE", .group = "Run",
      .commands = CELLS, .help = "the first steps of every rank as a time line, for ui.perfetto.dev or chrome://tracing"},
+    {"tensorboard", DT_OPTION_TEXT, FIELD(tensorboard), .initial = "", .shown = "none", .metavar = "DIR", .group = "Run",
+     .commands = TRAIN, .help = "write event files for TensorBoard there: loss, accuracy and images/s of every rank"},
     {"time-limit", DT_OPTION_SECONDS, FIELD(time_limit), .min = 0.001, .max = 1e9, .word = "none", .word_value = 0,
      .initial = "none", .metavar = "TIME", .group = "Run", .commands = CELLS,
      .help = "save and stop with exit code 75 after 90, 10m, 2h or 1:30:00"},

@@ -67,8 +67,8 @@ typedef struct {
     int64_t checkpoint_every; /* steps; 0 = after each epoch only */
     int64_t keep;
     bool resume, last, json, quiet;
-    double time_limit; /* seconds; 0 = none */
-    char trace[DT_PATH_MAX]; /* "" = none */
+    double time_limit;                                 /* seconds; 0 = none */
+    char trace[DT_PATH_MAX], tensorboard[DT_PATH_MAX]; /* "" = none */
     /* of sweep */
     char sizes[DT_TEXT_MAX], ranks[DT_TEXT_MAX]; /* lists, "auto" until the sweep knows them */
     int64_t seeds, repeats;
