@@ -18,8 +18,8 @@
 #include "launch/setup.h"
 #include "launch/step.h"
 
-/* Warm-up: caches, threads, page faults; its second half tells how long a step takes. */
-enum { WARM_UP = 10, MIN_STEPS = 30, MAX_STEPS = 2000 };
+/* Warm-up: caches, threads, page faults; the last TIMED steps of it tell how long a step takes. */
+enum { WARM_UP = 10, TIMED = 5, MIN_STEPS = 30, MAX_STEPS = 2000 };
 static const double seconds_to_time = 2;
 enum { LATENCY_CALLS = 200, REDUCE_CALLS = 20 };
 
@@ -162,9 +162,9 @@ static dt_status warm_up(run *r, int64_t *steps) {
     double seconds, sum = 0;
     for (int i = 0; i < WARM_UP; i++) {
         DT_TRY(step(r, &seconds));
-        sum += i >= WARM_UP / 2 ? seconds : 0;
+        sum += i >= WARM_UP - TIMED ? seconds : 0;
     }
-    double wanted = seconds_to_time * (WARM_UP - WARM_UP / 2) / sum;
+    double wanted = seconds_to_time * TIMED / sum;
     *steps = r->job->steps;
     if (*steps == 0)
         *steps = wanted > MAX_STEPS ? MAX_STEPS : wanted < MIN_STEPS ? MIN_STEPS : (int64_t)wanted;
