@@ -22,20 +22,37 @@
 
 enum { RING = 64, ABORT_S = 3 };
 
-typedef enum { OP_SUM_I64, OP_SUM_F32, OP_BCAST, OP_ALLGATHER, OP_BARRIER, OP_CLOSE } op;
+typedef enum {
+    OP_SUM_I64,
+    OP_SUM_F32,
+    OP_BCAST,
+    OP_ALLGATHER,
+    OP_BARRIER,
+    OP_IDLE_BARRIER,
+    OP_SPLIT,
+    OP_LEAVE, /* closes a part */
+    OP_CLOSE  /* closes the whole, and ends the thread */
+} op;
 
 typedef struct {
     op op;
+    const dt_comm *of; /* the group or part of it that this is about */
     int root;
     size_t n; /* elements of sums, bytes of the others */
     void *buf;
     const void *in; /* allgather */
 } request;
 
+typedef struct { /* what OP_SPLIT finds at buf */
+    int colour, key;
+    dt_comm *part;
+} split;
+
 struct dt_comm {
     const dt_transport *transport;
     void *state;
     dt_group group;
+    dt_comm *whole;    /* of a part: whose thread, ring and failure are used; else itself */
     int32_t *statuses; /* [size], for dt_comm_agree(), which must not fail on one rank alone */
     int *argc;         /* main's, for open() */
     char ***argv;
@@ -62,19 +79,26 @@ static dt_status open_transport(dt_comm *comm) {
 
 static dt_status call(dt_comm *comm, const request *r) {
     const dt_transport *t = comm->transport;
+    void *state = r->of->state;
+    split *s = r->buf;
     switch (r->op) {
     case OP_SUM_I64:
-        return t->sum_i64(comm->state, r->buf, r->n);
+        return t->sum_i64(state, r->buf, r->n);
     case OP_SUM_F32:
-        return t->sum_f32(comm->state, r->buf, r->n);
+        return t->sum_f32(state, r->buf, r->n);
     case OP_BCAST:
-        return t->bcast(comm->state, r->buf, r->n, r->root);
+        return t->bcast(state, r->buf, r->n, r->root);
     case OP_ALLGATHER:
-        return t->allgather(comm->state, r->in, r->n, r->buf);
+        return t->allgather(state, r->in, r->n, r->buf);
     case OP_BARRIER:
-        return t->barrier(comm->state);
+        return t->barrier(state);
+    case OP_IDLE_BARRIER:
+        return t->idle_barrier(state);
+    case OP_SPLIT:
+        return t->split(state, s->colour, s->key, &s->part->group, &s->part->state);
+    case OP_LEAVE:
     case OP_CLOSE:
-        t->close(comm->state, comm->failure != DT_OK);
+        t->close(state, comm->failure != DT_OK);
         return DT_OK;
     }
     return DT_OK;
@@ -83,7 +107,7 @@ static dt_status call(dt_comm *comm, const request *r) {
 /* Only this thread writes failure, so that it may read it without the lock. */
 static void run(dt_comm *comm, const request *r) {
     dt_status status = comm->failure;
-    if (status == DT_OK || r->op == OP_CLOSE)
+    if (status == DT_OK || r->op == OP_LEAVE || r->op == OP_CLOSE)
         status = call(comm, r);
 
     pthread_mutex_lock(&comm->lock);
@@ -129,7 +153,9 @@ static dt_status outcome(const dt_comm *comm) {
 }
 
 /* Returns what is known so far; with a transport without a thread that is the request's outcome. */
-static dt_status submit(dt_comm *comm, request r) {
+static dt_status submit(dt_comm *of, request r) {
+    dt_comm *comm = of->whole;
+    r.of = of;
     if (!comm->transport->own_thread) {
         run(comm, &r);
         return outcome(comm); /* there is no other thread: no lock needed */
@@ -144,7 +170,8 @@ static dt_status submit(dt_comm *comm, request r) {
     return status;
 }
 
-dt_status dt_comm_wait(dt_comm *comm) {
+dt_status dt_comm_wait(dt_comm *of) {
+    dt_comm *comm = of->whole;
     pthread_mutex_lock(&comm->lock);
     while (comm->completed < comm->submitted)
         pthread_cond_wait(&comm->completed_more, &comm->lock);
@@ -188,6 +215,10 @@ dt_status dt_comm_allgather(dt_comm *comm, const void *mine, size_t nbytes, void
 
 dt_status dt_comm_barrier(dt_comm *comm) {
     return submit_and_wait(comm, (request){.op = OP_BARRIER});
+}
+
+dt_status dt_comm_idle_barrier(dt_comm *comm) {
+    return submit_and_wait(comm, (request){.op = OP_IDLE_BARRIER});
 }
 
 /* Two rounds only when somebody failed: who, then why. */
@@ -236,9 +267,11 @@ static dt_status start(dt_comm *comm) {
 
 static void destroy(dt_comm *comm) {
     free(comm->statuses);
-    pthread_cond_destroy(&comm->completed_more);
-    pthread_cond_destroy(&comm->submitted_more);
-    pthread_mutex_destroy(&comm->lock);
+    if (comm->whole == comm) {
+        pthread_cond_destroy(&comm->completed_more);
+        pthread_cond_destroy(&comm->submitted_more);
+        pthread_mutex_destroy(&comm->lock);
+    }
     free(comm->group.hosts);
     free(comm);
 }
@@ -249,6 +282,7 @@ dt_status dt_comm_open(const dt_transport *transport, int *argc, char ***argv, d
     if (!comm)
         return dt_fail(DT_EDEVICE, "no memory for a communicator");
     comm->transport = transport;
+    comm->whole = comm;
     comm->argc = argc;
     comm->argv = argv;
     pthread_mutex_init(&comm->lock, NULL);
@@ -269,12 +303,43 @@ dt_status dt_comm_create(int *argc, char ***argv, dt_comm **out) {
     return dt_comm_open(alone ? &dt_transport_none : &dt_transport_mpi, argc, argv, out);
 }
 
+dt_status dt_comm_split(dt_comm *comm, int colour, int key, dt_comm **out) {
+    dt_comm *part = calloc(1, sizeof *part);
+    *out = NULL;
+    dt_status status = part ? DT_OK : dt_fail(DT_EDEVICE, "no memory for a part of a group");
+    DT_TRY_GOTO(status, dt_comm_agree(comm, status), failed);
+    part->transport = comm->transport;
+    part->whole = comm->whole;
+    split s = {.colour = colour, .key = key, .part = part};
+    DT_TRY_GOTO(status, submit_and_wait(comm, (request){.op = OP_SPLIT, .buf = &s}), failed);
+    if (part->state) {
+        part->statuses = calloc((size_t)part->group.size, sizeof *part->statuses);
+        if (!part->statuses)
+            status = dt_fail(DT_EDEVICE, "no memory for a group of %d ranks", part->group.size);
+        *out = part;
+    } else {
+        destroy(part);
+    }
+    status = dt_comm_agree(comm, status);
+    if (status != DT_OK)
+        dt_comm_free(out);
+    return status;
+failed:
+    free(part ? part->group.hosts : NULL);
+    free(part);
+    return status;
+}
+
+/* A part ends when its last request is done; its thread is the whole's. */
 void dt_comm_free(dt_comm **comm) {
     if (!comm || !*comm)
         return;
-    dt_status earlier = submit(*comm, (request){.op = OP_CLOSE});
+    bool is_part = (*comm)->whole != *comm;
+    dt_status earlier = submit(*comm, (request){.op = is_part ? OP_LEAVE : OP_CLOSE});
+    if (is_part)
+        earlier = dt_comm_wait(*comm);
     (void)earlier; /* a failure of before, told then */
-    if ((*comm)->transport->own_thread)
+    if (!is_part && (*comm)->transport->own_thread)
         pthread_join((*comm)->thread, NULL);
     destroy(*comm);
     *comm = NULL;

@@ -55,6 +55,14 @@ DT_NODISCARD dt_status dt_comm_bcast(dt_comm *comm, void *buf, size_t nbytes, in
  * 16 MiB. Collective. */
 DT_NODISCARD dt_status dt_comm_allgather(dt_comm *comm, const void *mine, size_t nbytes, void *all);
 DT_NODISCARD dt_status dt_comm_barrier(dt_comm *comm); /* collective */
+/* The same for waits of seconds to hours: whoever waits leaves its core alone (below 2 % of it; an
+ * ordinary barrier may look all the time), and may go on 20 ms after the last has come.
+ * Collective. */
+DT_NODISCARD dt_status dt_comm_idle_barrier(dt_comm *comm);
+/* Ranks that give the same colour >= 0 form a group, ranked by key and then by their rank; *out is
+ * NULL for a colour < 0. The group shares this one's thread and its failure, and is freed before
+ * it. Collective, and so is dt_comm_free() of the part for its members. */
+DT_NODISCARD dt_status dt_comm_split(dt_comm *comm, int colour, int key, dt_comm **out);
 
 /* One outcome for all: DT_OK everywhere if every rank passes DT_OK; else failing ranks keep their
  * own status and sentence, and the rest get the status of the lowest failing rank with a sentence

@@ -34,6 +34,12 @@ typedef struct {
     dt_status (*bcast)(void *state, void *buf, size_t nbytes, int root);
     dt_status (*allgather)(void *state, const void *mine, size_t nbytes, void *all);
     dt_status (*barrier)(void *state);
+    /* A barrier whose waiting costs next to nothing and may notice the end some milliseconds late.
+     */
+    dt_status (*idle_barrier)(void *state);
+    /* Ranks that give the same colour >= 0 form a group of their own, ranked by key; *part is its
+     * state, NULL for a colour < 0. close() takes it back. */
+    dt_status (*split)(void *state, int colour, int key, dt_group *group, void **part);
     /* From any thread, at any time. May return if it could not end the job. */
     void (*abort)(int exit_code);
 } dt_transport;

@@ -1,7 +1,8 @@
 /* dist/comm_mpi.c - the transport over MPI; the only file that sees mpi.h.
  *
- * Blocking collectives on MPI_COMM_WORLD, from one thread (comm.c's). Open MPI does not move
- * MPI_Iallreduce on by itself, so overlap comes from that thread and not from MPI's requests.
+ * Blocking collectives on MPI_COMM_WORLD and parts of it, from one thread (comm.c's). Open MPI does
+ * not move MPI_Iallreduce on by itself, so overlap comes from that thread and not from MPI's
+ * requests.
  *
  * int64 sums of a group that lives on one host go through memory that the ranks share: integer
  * addition is exact, so that who adds what in which order does not matter. Each rank publishes what
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     MOST_ELEMENTS = DT_MOST_BYTES / 8, /* handed to MPI at once: its counts are int */
@@ -25,7 +27,8 @@ enum {
 
 typedef struct {
     int rank, size;
-    MPI_Comm local;
+    MPI_Comm comm;     /* m->comm, or a part of it */
+    MPI_Comm local;    /* its ranks on this host */
     MPI_Win window;    /* MPI_WIN_NULL: no shared sums */
     int64_t **segment; /* [size] each rank's 2 * HALF elements of it */
     int half;          /* of the segments that the next piece uses: 0 or 1 */
@@ -76,8 +79,8 @@ static bool shared_map(mpi_state *m) {
 /* All ranks have shared sums, or none has. */
 static dt_status shared_open(mpi_state *m) {
     int ok = shared_map(m);
-    DT_TRY(checked(MPI_Allreduce(MPI_IN_PLACE, &ok, 1, MPI_INT, MPI_MIN, MPI_COMM_WORLD),
-                   "MPI_Allreduce", 1, "int"));
+    DT_TRY(checked(MPI_Allreduce(MPI_IN_PLACE, &ok, 1, MPI_INT, MPI_MIN, m->comm), "MPI_Allreduce",
+                   1, "int"));
     if (!ok)
         shared_close(m);
     return DT_OK;
@@ -87,7 +90,7 @@ static dt_status shared_open(mpi_state *m) {
 static dt_status shared_sync(mpi_state *m, size_t n) {
     int code = MPI_Win_sync(m->window);
     if (code == MPI_SUCCESS)
-        code = MPI_Barrier(MPI_COMM_WORLD);
+        code = MPI_Barrier(m->comm);
     if (code == MPI_SUCCESS)
         code = MPI_Win_sync(m->window);
     return checked(code, "sum", n, "int64 in shared memory");
@@ -146,43 +149,57 @@ static dt_status mpi_sum_i64(void *state, int64_t *v, size_t n) {
             DT_TRY(shared_piece(m, v + i, part));
         else
             DT_TRY(checked(
-                MPI_Allreduce(MPI_IN_PLACE, v + i, (int)part, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD),
+                MPI_Allreduce(MPI_IN_PLACE, v + i, (int)part, MPI_INT64_T, MPI_SUM, m->comm),
                 "MPI_Allreduce", n, "int64"));
     }
     return DT_OK;
 }
 
 static dt_status mpi_sum_f32(void *state, float *v, size_t n) {
-    (void)state;
+    const mpi_state *m = state;
     for (size_t i = 0, part; i < n; i += part) {
         part = n - i < MOST_ELEMENTS ? n - i : MOST_ELEMENTS;
-        DT_TRY(checked(
-            MPI_Allreduce(MPI_IN_PLACE, v + i, (int)part, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD),
-            "MPI_Allreduce", n, "float"));
+        DT_TRY(checked(MPI_Allreduce(MPI_IN_PLACE, v + i, (int)part, MPI_FLOAT, MPI_SUM, m->comm),
+                       "MPI_Allreduce", n, "float"));
     }
     return DT_OK;
 }
 
 static dt_status mpi_bcast(void *state, void *buf, size_t nbytes, int root) {
-    (void)state;
+    const mpi_state *m = state;
     for (size_t i = 0, part; i < nbytes; i += part) {
         part = nbytes - i < DT_MOST_BYTES ? nbytes - i : DT_MOST_BYTES;
-        DT_TRY(checked(MPI_Bcast((char *)buf + i, (int)part, MPI_BYTE, root, MPI_COMM_WORLD),
-                       "MPI_Bcast", nbytes, "bytes"));
+        DT_TRY(checked(MPI_Bcast((char *)buf + i, (int)part, MPI_BYTE, root, m->comm), "MPI_Bcast",
+                       nbytes, "bytes"));
     }
     return DT_OK;
 }
 
 static dt_status mpi_allgather(void *state, const void *mine, size_t nbytes, void *all) {
-    (void)state;
-    return checked(
-        MPI_Allgather(mine, (int)nbytes, MPI_BYTE, all, (int)nbytes, MPI_BYTE, MPI_COMM_WORLD),
-        "MPI_Allgather", nbytes, "bytes a rank");
+    const mpi_state *m = state;
+    return checked(MPI_Allgather(mine, (int)nbytes, MPI_BYTE, all, (int)nbytes, MPI_BYTE, m->comm),
+                   "MPI_Allgather", nbytes, "bytes a rank");
 }
 
 static dt_status mpi_barrier(void *state) {
-    return checked(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier", (size_t)((mpi_state *)state)->size,
-                   "ranks");
+    const mpi_state *m = state;
+    return checked(MPI_Barrier(m->comm), "MPI_Barrier", (size_t)m->size, "ranks");
+}
+
+/* MPI_Barrier looks for messages all the time; this one looks, and sleeps twice as long each time.
+ */
+static dt_status mpi_idle_barrier(void *state) {
+    enum { FIRST_NS = 50000, LONGEST_NS = 10000000 };
+    const mpi_state *m = state;
+    MPI_Request request = MPI_REQUEST_NULL;
+    int is_over = 0, code = MPI_Ibarrier(m->comm, &request);
+    for (long ns = FIRST_NS; code == MPI_SUCCESS; ns = 2 * ns < LONGEST_NS ? 2 * ns : LONGEST_NS) {
+        code = MPI_Test(&request, &is_over, MPI_STATUS_IGNORE);
+        if (is_over)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+    }
+    return checked(code, "MPI_Ibarrier", (size_t)m->size, "ranks");
 }
 
 static void mpi_abort(int exit_code) {
@@ -272,7 +289,7 @@ static dt_status find_hosts(mpi_state *m, dt_group *group) {
     int code = MPI_Bcast(&mine.leader, 1, MPI_INT, 0, m->local);
     if (code == MPI_SUCCESS)
         code = MPI_Allgather(&mine, (int)sizeof mine, MPI_BYTE, all, (int)sizeof mine, MPI_BYTE,
-                             MPI_COMM_WORLD);
+                             m->comm);
     for (int r = 0; code == MPI_SUCCESS && r < m->size; r++) {
         int leader = all[r].leader;
         group->hosts[r].number = leader == r ? group->n_hosts++ : group->hosts[leader].number;
@@ -282,24 +299,40 @@ static dt_status find_hosts(mpi_state *m, dt_group *group) {
     return checked(code, "exchanging the host names", (size_t)m->size, "ranks");
 }
 
-static dt_status join(mpi_state *m, const dt_launcher *launcher, dt_group *group) {
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    MPI_Comm_rank(MPI_COMM_WORLD, &m->rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &m->size);
-    name_library(group->library);
-    DT_TRY(refuse_singletons(launcher, m->size, group->library));
-    DT_TRY(checked(
-        MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &m->local),
-        "MPI_Comm_split_type", (size_t)m->size, "ranks"));
+/* Who is in m->comm, and on which hosts. */
+static dt_status meet(mpi_state *m, dt_group *group) {
+    MPI_Comm_set_errhandler(m->comm, MPI_ERRORS_RETURN);
+    MPI_Comm_rank(m->comm, &m->rank);
+    MPI_Comm_size(m->comm, &m->size);
+    DT_TRY(checked(MPI_Comm_split_type(m->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &m->local),
+                   "MPI_Comm_split_type", (size_t)m->size, "ranks"));
     MPI_Comm_set_errhandler(m->local, MPI_ERRORS_RETURN);
     MPI_Comm_rank(m->local, &group->local_rank);
     MPI_Comm_size(m->local, &group->local_size);
     group->rank = m->rank;
     group->size = m->size;
+    name_library(group->library);
     DT_TRY(find_hosts(m, group));
     if (m->size > 1 && group->local_size == m->size)
         DT_TRY(shared_open(m));
     return DT_OK;
+}
+
+static dt_status join(mpi_state *m, const dt_launcher *launcher, dt_group *group) {
+    MPI_Comm_size(MPI_COMM_WORLD, &m->size);
+    name_library(group->library);
+    DT_TRY(refuse_singletons(launcher, m->size, group->library));
+    return meet(m, group);
+}
+
+static mpi_state *new_state(MPI_Comm comm) {
+    mpi_state *m = calloc(1, sizeof *m);
+    if (m) {
+        m->comm = comm;
+        m->window = MPI_WIN_NULL;
+        m->local = MPI_COMM_NULL;
+    }
+    return m;
 }
 
 static void mpi_close(void *state, bool broken) {
@@ -310,20 +343,42 @@ static void mpi_close(void *state, bool broken) {
         shared_close(m);
         if (m->local != MPI_COMM_NULL)
             MPI_Comm_free(&m->local);
-        MPI_Finalize();
+        if (m->comm == MPI_COMM_WORLD)
+            MPI_Finalize();
+        else
+            MPI_Comm_free(&m->comm);
     }
     free(m);
+}
+
+/* A failure of MPI in here leaves ranks of two minds: the caller's group is broken by it. */
+static dt_status mpi_split(void *state, int colour, int key, dt_group *group, void **part) {
+    const mpi_state *m = state;
+    MPI_Comm comm = MPI_COMM_NULL;
+    *part = NULL;
+    DT_TRY(checked(MPI_Comm_split(m->comm, colour < 0 ? MPI_UNDEFINED : colour, key, &comm),
+                   "MPI_Comm_split", (size_t)m->size, "ranks"));
+    if (comm == MPI_COMM_NULL)
+        return DT_OK;
+    mpi_state *p = new_state(comm);
+    if (!p)
+        return dt_fail(DT_EDEVICE, "no memory for MPI's state");
+    dt_status status = meet(p, group);
+    if (status != DT_OK) {
+        mpi_close(p, true);
+        return status;
+    }
+    *part = p;
+    return DT_OK;
 }
 
 static dt_status mpi_open(int *argc, char ***argv, dt_group *group, void **state) {
     *state = NULL;
     dt_launcher launcher = dt_launcher_find();
     DT_TRY(refuse_plain_srun(&launcher));
-    mpi_state *m = calloc(1, sizeof *m);
+    mpi_state *m = new_state(MPI_COMM_WORLD);
     if (!m)
         return dt_fail(DT_EDEVICE, "no memory for MPI's state");
-    m->window = MPI_WIN_NULL;
-    m->local = MPI_COMM_NULL;
     set_defaults();
     int provided = 0, code = MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
     if (code != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED) {
@@ -350,5 +405,7 @@ const dt_transport dt_transport_mpi = {
     .bcast = mpi_bcast,
     .allgather = mpi_allgather,
     .barrier = mpi_barrier,
+    .idle_barrier = mpi_idle_barrier,
+    .split = mpi_split,
     .abort = mpi_abort,
 };

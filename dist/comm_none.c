@@ -48,6 +48,19 @@ static dt_status none_barrier(void *state) {
     return DT_OK;
 }
 
+/* The one rank's part of itself; its state is not NULL, which would mean no part in it. */
+static dt_status none_split(void *state, int colour, int key, dt_group *group, void **part) {
+    static char itself;
+    (void)state, (void)key;
+    *part = NULL;
+    if (colour < 0)
+        return DT_OK;
+    void *none;
+    DT_TRY(none_open(NULL, NULL, group, &none));
+    *part = &itself;
+    return DT_OK;
+}
+
 static void none_abort(int exit_code) {
     (void)exit_code; /* comm.c ends this process, and there is no other */
 }
@@ -61,5 +74,7 @@ const dt_transport dt_transport_none = {
     .bcast = none_bcast,
     .allgather = none_allgather,
     .barrier = none_barrier,
+    .idle_barrier = none_barrier,
+    .split = none_split,
     .abort = none_abort,
 };

@@ -32,7 +32,8 @@ static void visit_config(void *ctx, const char *key, const char *value) {
     if (strcmp(key, "micro_batch") != 0 || !value)
         return;
     n = strtoll(value, NULL, 10);
-    if (n >= 1 && (double)n <= dt_option_find("micro-batch", strlen("micro-batch"))->max)
+    if (n >= 1 &&
+        (double)n <= dt_option_find("micro-batch", strlen("micro-batch"), DT_CMD_EVAL)->max)
         *micro_batch = n;
 }
 

@@ -5,16 +5,16 @@
  * epoch, and a step now and then. */
 #include "launch/history.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "dtrain_version.h"
+#include "io/events.h"
 #include "io/log.h"
+#include "launch/describe.h"
 
 enum { LOG_EVERY = 50 }; /* steps between two lines of the log */
 
@@ -26,6 +26,7 @@ struct dt_history {
     dt_step_row *pending; /* [n_pending], not in the tables yet */
     size_t n_pending, capacity;
     int64_t failures;
+    dt_events *events; /* for TensorBoard, or NULL */
 };
 
 /* -- Failures -------------------------------------------------------------------------------- */
@@ -107,6 +108,41 @@ static void log_epoch(dt_history *h, const dt_epoch_line *line) {
     log_line(h, &j);
 }
 
+/* -- TensorBoard ----------------------------------------------------------------------------- */
+
+static void events_step(const dt_history *h, const dt_step_row *row) {
+    if (!h->events)
+        return;
+    dt_events_scalar(h->events, "step/loss", row->step, row->loss);
+    dt_events_scalar(h->events, "step/learning_rate", row->step, row->learning_rate);
+    dt_events_scalar(h->events, "step/gradient_norm", row->step, row->gradient_norm);
+}
+
+/* Over updates, like the steps' curves; accuracies in percent. */
+static void events_epoch(dt_history *h, const dt_epoch_line *line, const dt_phases *phases) {
+    const struct {
+        const char *tag;
+        double value;
+    } fields[] = {{"epoch/train_loss", line->train_loss},
+                  {"epoch/train_accuracy", line->train_accuracy},
+                  {"epoch/validation_loss", line->validation_loss},
+                  {"epoch/validation_accuracy", line->validation_accuracy},
+                  {"epoch/test_loss", line->test_loss},
+                  {"epoch/test_accuracy", line->test_accuracy},
+                  {"images_per_second/all", phases ? line->images_per_second : NAN}};
+    char tag[64];
+    if (!h->events)
+        return;
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (!isnan(fields[i].value))
+            dt_events_scalar(h->events, fields[i].tag, h->at->step, fields[i].value);
+    for (int r = 0; phases && r < h->setup->size; r++) {
+        snprintf(tag, sizeof tag, "images_per_second/rank_%d", r);
+        dt_events_scalar(h->events, tag, h->at->step, phases[r].images / line->seconds);
+    }
+    note(h, dt_events_flush(h->events));
+}
+
 /* -- Rows ------------------------------------------------------------------------------------ */
 
 void dt_history_step(dt_history *h, const dt_step_row *row) {
@@ -121,6 +157,7 @@ void dt_history_step(dt_history *h, const dt_step_row *row) {
         h->capacity = capacity;
     }
     h->pending[h->n_pending++] = *row;
+    events_step(h, row);
     if (row->step % LOG_EVERY == 0)
         log_step(h, row);
 }
@@ -172,6 +209,7 @@ static dt_status add_phases(dt_history *h, int64_t epoch, const dt_phases *phase
 void dt_history_epoch(dt_history *h, const dt_epoch_line *line, const int64_t *confusion,
                       const dt_phases *phases) {
     log_epoch(h, line);
+    events_epoch(h, line, phases);
     note(h, add_epoch(h, line, confusion));
     if (phases)
         note(h, add_phases(h, line->epoch, phases));
@@ -179,99 +217,15 @@ void dt_history_epoch(dt_history *h, const dt_epoch_line *line, const int64_t *c
 
 /* -- Attributes ------------------------------------------------------------------------------ */
 
-static void utc_now(char text[32]) {
-    time_t now = time(NULL);
-    struct tm utc;
-    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-}
-
-/* All of a small file of /proc; NULL if that fails. *n bytes, then a 0. */
-static char *read_whole(const char *path, size_t *n) {
-    enum { PART = 4096 };
-    char *text = NULL;
-    ssize_t got = -1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    for (*n = 0; fd >= 0; *n += (size_t)got) {
-        char *grown = realloc(text, *n + PART + 1);
-        if (!grown)
-            break;
-        text = grown;
-        got = read(fd, text + *n, PART);
-        if (got <= 0)
-            break;
-    }
-    if (fd >= 0)
-        close(fd);
-    if (got < 0) {
-        free(text);
-        return NULL;
-    }
-    text[*n] = 0;
-    return text;
-}
-
-/* A word as a shell would have to be given it. */
-static void print_word(FILE *f, const char *word) {
-    if (word[0] && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "_-+=./:,@%") == strlen(word)) {
-        fputs(word, f);
-        return;
-    }
-    fputc('\'', f);
-    for (; *word; word++)
-        fputs(*word == '\'' ? "'\\''" : (const char[]){*word, 0}, f);
-    fputc('\'', f);
-}
-
 /* Set attribute to the text that print() makes. */
 static dt_status set_printed(dt_run *run, const char *attribute,
                              void (*print)(FILE *f, const dt_setup *s), const dt_setup *s) {
     char *text = NULL;
-    size_t n;
-    dt_status status = DT_OK;
-    FILE *f = open_memstream(&text, &n);
-    if (f)
-        print(f, s);
-    if (!f || fclose(f) != 0)
-        status = dt_fail(DT_EDEVICE, "no memory for the attribute %s", attribute);
+    dt_status status = dt_described(print, s, &text);
     if (status == DT_OK)
         status = dt_run_set_text(run, attribute, text);
     free(text);
     return status;
-}
-
-/* Words that can be given to a shell again. */
-static void print_command_line(FILE *f, const dt_setup *s) {
-    size_t n;
-    char *words = read_whole("/proc/self/cmdline", &n);
-    (void)s;
-    for (size_t at = 0; words && at < n; at += strlen(words + at) + 1) {
-        if (at > 0)
-            fputc(' ', f);
-        print_word(f, words + at);
-    }
-    free(words);
-}
-
-/* "hostA, hostB (2)": a name for each rank would be long; equal neighbours are counted. */
-static void print_places(FILE *f, const dt_setup *s, size_t offset) {
-    for (int r = 0, n; r < s->size; r += n) {
-        const char *name = (const char *)&s->places[r] + offset;
-        for (n = 1; r + n < s->size; n++)
-            if (strcmp((const char *)&s->places[r + n] + offset, name) != 0)
-                break;
-        fprintf(f, "%s%s", r ? ", " : "", name);
-        if (n > 1)
-            fprintf(f, " (%d)", n);
-    }
-}
-
-static void print_hosts(FILE *f, const dt_setup *s) {
-    print_places(f, s, offsetof(dt_place, host));
-}
-
-static void print_devices(FILE *f, const dt_setup *s) {
-    print_places(f, s, offsetof(dt_place, device));
 }
 
 static dt_status describe_data(dt_run *run, const dt_setup *s) {
@@ -289,8 +243,8 @@ static dt_status describe_data(dt_run *run, const dt_setup *s) {
 }
 
 static dt_status describe_places(dt_run *run, const dt_setup *s) {
-    DT_TRY(set_printed(run, "hosts", print_hosts, s));
-    DT_TRY(set_printed(run, "devices", print_devices, s));
+    DT_TRY(set_printed(run, "hosts", dt_describe_hosts, s));
+    DT_TRY(set_printed(run, "devices", dt_describe_devices, s));
     DT_TRY(dt_run_set_text(run, "fingerprint", s->fingerprint));
     DT_TRY(dt_run_set_text(run, "comm_library", dt_comm_library(s->comm)));
     DT_TRY(dt_run_set_int(run, "ranks", s->size));
@@ -314,9 +268,9 @@ static dt_status describe_run(dt_run *run, const dt_setup *s) {
                                      : dt_run_set_text(run, "config", config.text);
     dt_json_free(&config);
     DT_TRY(status);
-    utc_now(now);
+    dt_describe_now(now);
     DT_TRY(dt_run_set_text(run, "start_time", now));
-    DT_TRY(set_printed(run, "command_line", print_command_line, s));
+    DT_TRY(set_printed(run, "command_line", dt_describe_command_line, s));
     DT_TRY(describe_network(run, s));
     DT_TRY(dt_run_set_int(run, "seed", (int64_t)s->options.seed));
     DT_TRY(dt_run_set_int(run, "steps_per_epoch", dt_plan_steps(&s->plan)));
@@ -340,7 +294,7 @@ static dt_status describe_position(dt_run *run, const dt_position *at) {
 dt_run *dt_history_tables(dt_history *h, int status) {
     char text[32];
     flush_steps(h);
-    utc_now(text);
+    dt_describe_now(text);
     note(h, dt_run_set_text(h->run, "end_time", text));
     note(h, dt_run_set_int(h->run, "exit_status", status));
     note(h, describe_position(h->run, h->at));
@@ -384,6 +338,8 @@ dt_status dt_history_open(const dt_setup *setup, const char *dir, const dt_posit
     DT_TRY_GOTO(status, dt_run_create(setup->size, setup->net->classes, &h->run), failed);
     DT_TRY_GOTO(status, restore(h, dir), failed);
     DT_TRY_GOTO(status, describe_run(h->run, setup), failed);
+    if (setup->options.tensorboard[0])
+        DT_TRY_GOTO(status, dt_events_open(setup->options.tensorboard, &h->events), failed);
     log_start(h, at);
     return DT_OK;
 failed:
@@ -396,6 +352,7 @@ void dt_history_close(dt_history **history) {
     if (!h)
         return;
     dt_run_free(&h->run);
+    dt_events_close(&h->events);
     free(h->pending);
     free(h);
     *history = NULL;

@@ -12,6 +12,7 @@
 #include "launch/bench.h"
 #include "launch/devices.h"
 #include "launch/manual.h"
+#include "launch/sweep.h"
 #include "launch/term.h"
 #include "launch/trainer.h"
 
@@ -55,6 +56,7 @@ static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm
         return dt_evaluate(options, backend, gpus, comm);
     case DT_CMD_BENCH:
         return dt_bench(options, gpus, comm);
+    case DT_CMD_SWEEP:
     case DT_CMD_DEVICES:
         break;
     }
@@ -66,6 +68,8 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
     dt_options_resolve(options);
     if (options->command == DT_CMD_DEVICES) /* looks at all there is */
         return dt_devices(options, comm);
+    if (options->command == DT_CMD_SWEEP) /* compares ranks on CPUs */
+        return dt_sweep_main(options, dt_backend_find("cpu"), comm);
     dt_gpus gpus;
     dt_status status = dt_gpus_open(&gpus, options, comm);
     if (status == DT_OK)
@@ -112,7 +116,7 @@ int main(int argc, char **argv) {
     if (status == DT_OK && options.action != DT_ACTION_RUN)
         status = first ? print_text(&options) : DT_OK;
     else if (status == DT_OK) {
-        if (options.command == DT_CMD_TRAIN) /* nothing else has something to save */
+        if (options.command == DT_CMD_TRAIN || options.command == DT_CMD_SWEEP) /* they save */
             dt_signals_install();
         status = dt_comm_create(&argc, &argv, &comm);
     }

@@ -277,6 +277,8 @@ void dt_man_print(FILE *to) {
 
 static void completion_values(FILE *to) {
     for (const dt_option *option = dt_option_table; option->name; option++) {
+        if (dt_option_find(option->name, strlen(option->name), DT_ANY_COMMAND) != option)
+            continue; /* another command's of the same name: one place is enough */
         if (option->words) {
             fprintf(to, "    --%s) words='", option->name);
             for (const char *c = option->words; *c; c++)

@@ -9,9 +9,11 @@
 /* clang-format off */
 enum {
     TRAIN = DT_CMD_TRAIN,
-    RUNS = DT_CMD_TRAIN | DT_CMD_EVAL,
+    SWEEP = DT_CMD_SWEEP,
+    CELLS = DT_CMD_TRAIN | DT_CMD_SWEEP,
+    RUNS = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL,
     COMPUTES = DT_CMD_TRAIN | DT_CMD_EVAL | DT_CMD_BENCH,
-    PLACES = DT_CMD_TRAIN | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH
+    PLACES = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH
 };
 
 /* Seeds end at 2^53 so that every reader of the JSON gets them exactly. */
@@ -21,25 +23,42 @@ const dt_option dt_option_table[] = {
     {"samples", DT_OPTION_INT, FIELD(samples), .min = 1, .max = 1e12, .word = "all", .word_value = 0, .initial = "all",
      .metavar = "N", .group = "Data", .commands = TRAIN, .changes_bits = true,
      .help = "train on N samples of the training set; a larger N takes the same ones and more"},
+    {"samples", DT_OPTION_TEXT, FIELD(sizes), .initial = "auto", .shown = "auto: 1/12, 1/6, 1/3, 1/2, 2/3, 5/6 and all",
+     .metavar = "LIST", .group = "Data", .commands = SWEEP,
+     .help = "sizes of the training set to compare: 1000,2000,4000; each takes the samples of the one before and more"},
     {"validation", DT_OPTION_INT, FIELD(validation), .min = 0, .max = 1e12, .initial = "0", .metavar = "N",
      .group = "Data", .commands = TRAIN, .changes_bits = true,
      .help = "hold out N of those to choose best.h5 by; 0: the test set chooses"},
 
     {"model", DT_OPTION_TEXT, FIELD(model), .initial = "cnn", .metavar = "NAME|SPEC", .group = "Model",
-     .commands = TRAIN, .changes_bits = true,
+     .commands = CELLS, .changes_bits = true,
      .help = "cnn, fast, lenet5, mlp, or layers in words: \"conv 32 3; relu; pool 2; fc 10\""},
     {"init", DT_OPTION_TEXT, FIELD(init), .initial = "", .shown = "random", .metavar = "CHECKPOINT", .group = "Model",
-     .commands = TRAIN, .changes_bits = true,
+     .commands = CELLS, .changes_bits = true,
      .help = "start from the parameters of a checkpoint of the same network"},
     {"seed", DT_OPTION_INT, FIELD(seed), .min = 0, .max = 9007199254740992.0, .initial = "1", .metavar = "S",
-     .group = "Model", .commands = TRAIN, .changes_bits = true,
+     .group = "Model", .commands = CELLS, .changes_bits = true,
      .help = "of everything random: initial parameters, order of samples, dropout"},
 
+    {"ranks", DT_OPTION_TEXT, FIELD(ranks), .initial = "auto", .shown = "auto: 1, 2, 4, ... and all", .metavar = "LIST",
+     .group = "Sweep", .commands = SWEEP, .help = "numbers of ranks to compare: 1,2,4; at most those that mpirun starts"},
+    {"seeds", DT_OPTION_INT, FIELD(seeds), .min = 1, .max = 1000, .initial = "3", .metavar = "N", .group = "Sweep",
+     .commands = SWEEP, .help = "train each size with N seeds, from --seed on"},
+    {"repeats", DT_OPTION_INT, FIELD(repeats), .min = 1, .max = 1000, .initial = "3", .metavar = "N", .group = "Sweep",
+     .commands = SWEEP, .help = "time each number of ranks and batch N times"},
+    {"scaling", DT_OPTION_WORD, FIELD(scaling), .words = "strong|weak|both|none", .initial = "both", .group = "Sweep",
+     .commands = SWEEP, .help = "time ranks with the same batch, with one that grows with them, or not at all"},
+    {"budget", DT_OPTION_WORD, FIELD(budget), .words = "epochs|steps|both|none", .initial = "both", .group = "Sweep",
+     .commands = SWEEP,
+     .help = "train each size for --epochs, for as many updates as the largest, or not at all"},
+    {"spread", DT_OPTION_FLAG, FIELD(spread), .initial = "no", .group = "Sweep", .commands = SWEEP,
+     .help = "ranks of a cell on as many hosts as there are; else one host is filled before the next"},
+
     {"epochs", DT_OPTION_INT, FIELD(epochs), .min = 1, .max = 1e6, .initial = "3", .metavar = "E",
-     .group = "Training", .commands = TRAIN, .changes_bits = true,
+     .group = "Training", .commands = CELLS, .changes_bits = true,
      .help = "times that every sample is used; the schedule ends there"},
     {"batch", DT_OPTION_INT, FIELD(batch), .min = 1, .max = 1048576, .initial = "256", .metavar = "B",
-     .group = "Training", .commands = TRAIN, .changes_bits = true,
+     .group = "Training", .commands = CELLS, .changes_bits = true,
      .help = "samples an update, over all ranks"},
     {"micro-batch", DT_OPTION_INT, FIELD(micro_batch), .min = 1, .max = 65536, .word = "auto", .word_value = 0,
      .initial = "auto", .shown = "auto: 16, on a GPU 128", .metavar = "M", .group = "Training", .commands = RUNS, .changes_bits = true,
@@ -49,31 +68,31 @@ const dt_option dt_option_table[] = {
      .help = "stop after the epoch that reaches it"},
 
     {"optimizer", DT_OPTION_WORD, FIELD(optimizer), .words = "sgd|adamw", .initial = "adamw", .group = "Optimizer",
-     .commands = TRAIN, .changes_bits = true, .help = "how a gradient moves the parameters"},
+     .commands = CELLS, .changes_bits = true, .help = "how a gradient moves the parameters"},
     {"lr", DT_OPTION_NUMBER, FIELD(lr), .min = 0, .max = 1e30, .word = "auto", .word_value = -1, .initial = "auto",
-     .shown = "auto: by model and optimizer", .metavar = "X", .group = "Optimizer", .commands = TRAIN,
+     .shown = "auto: by model and optimizer", .metavar = "X", .group = "Optimizer", .commands = CELLS,
      .changes_bits = true, .help = "learning rate at the schedule's peak"},
     {"momentum", DT_OPTION_NUMBER, FIELD(momentum), .min = 0, .max = 0.9999, .word = "auto", .word_value = -1,
      .initial = "auto", .shown = "auto: sgd 0.9, adamw 0.7", .metavar = "X", .group = "Optimizer",
-     .commands = TRAIN, .changes_bits = true, .help = "of sgd; beta1 of adamw"},
+     .commands = CELLS, .changes_bits = true, .help = "of sgd; beta1 of adamw"},
     {"beta2", DT_OPTION_NUMBER, FIELD(beta2), .min = 0, .max = 0.999999, .initial = "0.9", .metavar = "X",
-     .group = "Optimizer", .commands = TRAIN, .changes_bits = true,
+     .group = "Optimizer", .commands = CELLS, .changes_bits = true,
      .help = "of adamw: memory of squared gradients"},
-    {"nesterov", DT_OPTION_FLAG, FIELD(nesterov), .initial = "no", .group = "Optimizer", .commands = TRAIN,
+    {"nesterov", DT_OPTION_FLAG, FIELD(nesterov), .initial = "no", .group = "Optimizer", .commands = CELLS,
      .changes_bits = true, .help = "Nesterov's momentum, with sgd"},
     {"weight-decay", DT_OPTION_NUMBER, FIELD(weight_decay), .min = 0, .max = 1e3, .word = "auto", .word_value = -1,
      .initial = "auto", .shown = "auto: by model and optimizer", .metavar = "X", .group = "Optimizer",
-     .commands = TRAIN, .changes_bits = true, .help = "added to the gradient by sgd, decoupled in adamw"},
+     .commands = CELLS, .changes_bits = true, .help = "added to the gradient by sgd, decoupled in adamw"},
     {"clip-norm", DT_OPTION_NUMBER, FIELD(clip_norm), .min = 1e-30, .max = 1e30, .word = "off", .word_value = 0,
-     .initial = "off", .metavar = "X", .group = "Optimizer", .commands = TRAIN, .changes_bits = true,
+     .initial = "off", .metavar = "X", .group = "Optimizer", .commands = CELLS, .changes_bits = true,
      .help = "scale gradients down to this norm"},
     {"schedule", DT_OPTION_WORD, FIELD(schedule), .words = "constant|cosine|onecycle", .initial = "onecycle",
-     .group = "Optimizer", .commands = TRAIN, .changes_bits = true, .help = "the learning rate over the run"},
+     .group = "Optimizer", .commands = CELLS, .changes_bits = true, .help = "the learning rate over the run"},
     {"warmup", DT_OPTION_INT, FIELD(warmup), .min = 0, .max = 1e12, .initial = "0", .metavar = "STEPS",
-     .group = "Optimizer", .commands = TRAIN, .changes_bits = true,
+     .group = "Optimizer", .commands = CELLS, .changes_bits = true,
      .help = "rise to the peak over this many updates; 0 with onecycle: 30 % of all"},
     {"label-smoothing", DT_OPTION_NUMBER, FIELD(label_smoothing), .min = 0, .max = 0.9999, .initial = "0.05",
-     .metavar = "X", .group = "Optimizer", .commands = TRAIN, .changes_bits = true,
+     .metavar = "X", .group = "Optimizer", .commands = CELLS, .changes_bits = true,
      .help = "share of a label that is spread over all classes"},
 
     {"device", DT_OPTION_WORD, FIELD(device), .words = "auto|cpu|cuda", .initial = "auto", .group = "Machine",
@@ -86,16 +105,19 @@ const dt_option dt_option_table[] = {
     {"comm", DT_OPTION_WORD, FIELD(comm), .words = "auto|mpi|nccl", .initial = "auto", .group = "Machine",
      .commands = PLACES, .help = "what carries sums between ranks; auto: NCCL between GPUs"},
     {"reduce", DT_OPTION_WORD, FIELD(reduce), .words = "exact|float", .initial = "exact", .group = "Machine",
-     .commands = TRAIN, .changes_bits = true,
+     .commands = CELLS, .changes_bits = true,
      .help = "exact: same bits for every number of ranks and threads; float: the ordinary sum"},
     {"overlap", DT_OPTION_WORD, FIELD(overlap), .words = "auto|on|off", .initial = "auto", .group = "Machine",
-     .commands = TRAIN, .help = "sum gradients while earlier layers still compute; auto: between hosts"},
+     .commands = CELLS, .help = "sum gradients while earlier layers still compute; auto: between hosts"},
     {"no-graph", DT_OPTION_FLAG, FIELD(no_graph), .initial = "no", .group = "Machine",
      .commands = DT_CMD_TRAIN | DT_CMD_BENCH,
      .help = "on a GPU: launch every kernel by itself instead of replaying graphs; same bits"},
 
     {"out", DT_OPTION_TEXT, FIELD(out), .initial = "", .shown = "runs/<date>-<time>", .metavar = "DIR",
      .group = "Run", .commands = TRAIN, .help = "directory for run.h5, log.jsonl and checkpoints"},
+    {"out", DT_OPTION_TEXT, FIELD(out), .initial = "", .shown = "sweeps/latest if it is not done, else sweeps/<date>-<time>",
+     .metavar = "DIR", .group = "Run", .commands = SWEEP,
+     .help = "directory for sweep.h5; a sweep that is there goes on"},
     {"resume", DT_OPTION_FLAG, FIELD(resume), .initial = "no", .group = "Run", .commands = TRAIN,
      .help = "go on in --out (default runs/latest), from its newest whole checkpoint if it has one"},
     {"checkpoint-every", DT_OPTION_INT, FIELD(checkpoint_every), .min = 1, .max = 1e12, .word = "epoch",
@@ -103,8 +125,12 @@ const dt_option dt_option_table[] = {
      .help = "save every STEPS updates too"},
     {"keep", DT_OPTION_INT, FIELD(keep), .min = 1, .max = 1e6, .initial = "3", .metavar = "K", .group = "Run",
      .commands = TRAIN, .help = "newest checkpoints to keep, besides best.h5"},
+    {"trace", DT_OPTION_TEXT, FIELD(trace), .initial = "", .shown = "none", .metavar = "FILE", .group = "Run",
+     .commands = CELLS, .help = "the first steps of every rank as a time line, for ui.perfetto.dev or chrome://tracing"},
+    {"tensorboard", DT_OPTION_TEXT, FIELD(tensorboard), .initial = "", .shown = "none", .metavar = "DIR", .group = "Run",
+     .commands = TRAIN, .help = "write event files for TensorBoard there: loss, accuracy and images/s of every rank"},
     {"time-limit", DT_OPTION_SECONDS, FIELD(time_limit), .min = 0.001, .max = 1e9, .word = "none", .word_value = 0,
-     .initial = "none", .metavar = "TIME", .group = "Run", .commands = TRAIN,
+     .initial = "none", .metavar = "TIME", .group = "Run", .commands = CELLS,
      .help = "save and stop with exit code 75 after 90, 10m, 2h or 1:30:00"},
     {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL,
      .help = "of a run directory take latest.h5, not best.h5"},
@@ -121,6 +147,10 @@ const dt_command_row dt_command_table[] = {
     {DT_CMD_TRAIN, "train", NULL, "train a network; the default command",
      "Trains on every rank that the launcher started, and writes checkpoints and metrics to a run directory. With one "
      "seed the parameters are the same to the last bit for every number of ranks and threads."},
+    {DT_CMD_SWEEP, "sweep", NULL, "what more data and more ranks buy: many trainings in one job",
+     "Trains on growing sets with several seeds, and times growing numbers of ranks, in one job. Every training that is "
+     "done is in sweep.h5 before the next begins; started again after any end, it goes on where it was. dtrain report draws "
+     "the answers."},
     {DT_CMD_EVAL, "eval", "CHECKPOINT", "loss, accuracy and confusion matrix of a checkpoint",
      "Evaluates a checkpoint on the test set of --data. CHECKPOINT is a file, or a run directory: then its best.h5."},
     {DT_CMD_DEVICES, "devices", NULL, "what every rank can compute with",
@@ -139,9 +169,10 @@ const dt_command_row *dt_command_find(dt_command command) {
     return row->name ? row : dt_command_table;
 }
 
-const dt_option *dt_option_find(const char *name, size_t n) {
+const dt_option *dt_option_find(const char *name, size_t n, unsigned commands) {
     for (const dt_option *option = dt_option_table; option->name; option++)
-        if (strlen(option->name) == n && memcmp(option->name, name, n) == 0)
+        if ((option->commands & commands) && strlen(option->name) == n &&
+            memcmp(option->name, name, n) == 0)
             return option;
     return NULL;
 }

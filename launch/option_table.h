@@ -47,8 +47,10 @@ extern const dt_command_row
     dt_command_table[]; /* ends with name == NULL; the first is the default */
 
 const dt_command_row *dt_command_find(dt_command command);
-/* name need not end at n. NULL: no option is called so. */
-const dt_option *dt_option_find(const char *name, size_t n);
+/* The option of this name that one of the commands (a mask) knows; name need not end at n. NULL:
+ * none is called so. The same name may be one thing to train and another to sweep. */
+enum { DT_ANY_COMMAND = 0x7fffffff };
+const dt_option *dt_option_find(const char *name, size_t n, unsigned commands);
 /* "DTRAIN_MICRO_BATCH" for "micro-batch". */
 void dt_option_variable(const dt_option *option, char *text, size_t nbytes);
 /* The value as a user would type it. */

@@ -55,7 +55,7 @@ static void nearest_try(nearest *near, const char *name) {
 }
 
 static dt_status unknown_option(const dt_command_row *command, const char *name) {
-    const dt_option *elsewhere = dt_option_find(name, strlen(name));
+    const dt_option *elsewhere = dt_option_find(name, strlen(name), DT_ANY_COMMAND);
     if (elsewhere) {
         const dt_command_row *other = dt_command_table;
         while (!(elsewhere->commands & (unsigned)other->command))
@@ -89,8 +89,8 @@ static dt_status parse_option(const dt_command_row *command, int argc, char *con
     size_t n = equals ? (size_t)(equals - name) : strlen(name);
     char given[NAME_MAX_LENGTH + 3];
     snprintf(given, sizeof given, "--%.*s", (int)n, name);
-    const dt_option *option = dt_option_find(name, n);
-    if (!option || !(option->commands & (unsigned)command->command))
+    const dt_option *option = dt_option_find(name, n, (unsigned)command->command);
+    if (!option)
         return unknown_option(command, given + 2);
     if (equals)
         return dt_option_set(option, given, equals + 1, options);
@@ -153,7 +153,8 @@ static void warn_unknown_variable(const char *variable, size_t n) {
     for (const dt_option *option = dt_option_table; option->name; option++)
         nearest_try(&near, option->name);
     if (near.name) {
-        dt_option_variable(dt_option_find(near.name, strlen(near.name)), right, sizeof right);
+        dt_option_variable(dt_option_find(near.name, strlen(near.name), DT_ANY_COMMAND), right,
+                           sizeof right);
         dt_warn("DTRAIN_%.*s is no option's variable; did you mean %s?", (int)n, variable, right);
     }
 }
@@ -164,17 +165,18 @@ static dt_status parse_environment(const dt_command_row *command, dt_options *op
         const char *equals = strchr(*entry, '=');
         if (strncmp(*entry, "DTRAIN_", 7) != 0 || !equals)
             continue;
-        const dt_option *option = dt_option_table;
-        for (; option->name; option++) {
+        bool is_known = false;
+        for (const dt_option *option = dt_option_table; option->name; option++) {
             dt_option_variable(option, variable, sizeof variable);
-            if (strlen(variable) == (size_t)(equals - *entry) &&
-                strncmp(variable, *entry, strlen(variable)) == 0)
-                break;
+            if (strlen(variable) != (size_t)(equals - *entry) ||
+                strncmp(variable, *entry, strlen(variable)) != 0)
+                continue;
+            is_known = true;
+            if (option->commands & (unsigned)command->command)
+                DT_TRY(dt_option_set(option, variable, equals + 1, options));
         }
-        if (!option->name)
+        if (!is_known)
             warn_unknown_variable(*entry + 7, (size_t)(equals - *entry) - 7);
-        else if (option->commands & (unsigned)command->command)
-            DT_TRY(dt_option_set(option, variable, equals + 1, options));
     }
     return DT_OK;
 }
@@ -200,13 +202,20 @@ static dt_status find_action(int argc, char *const *argv, dt_action *action) {
 }
 
 static dt_status check_together(const dt_options *options) {
-    if (options->command == DT_CMD_TRAIN && options->micro_batch > options->batch)
+    bool trains = options->command == DT_CMD_TRAIN || options->command == DT_CMD_SWEEP;
+    if (trains && options->micro_batch > options->batch)
         return dt_fail(DT_EUSAGE,
                        "--batch %lld is smaller than --micro-batch %lld; a batch is made of whole "
                        "micro-batches",
                        (long long)options->batch, (long long)options->micro_batch);
     if (options->nesterov && options->optimizer != DT_SGD)
         return dt_fail(DT_EUSAGE, "--nesterov is for --optimizer sgd, this is %s", "adamw");
+    return DT_OK;
+}
+
+static dt_status set_initial(dt_options *options) {
+    for (const dt_option *option = dt_option_table; option->name; option++)
+        DT_TRY(dt_option_set(option, option->name, option->initial, options));
     return DT_OK;
 }
 
@@ -226,8 +235,7 @@ dt_status dt_options_parse(int argc, char *const *argv, dt_options *options) {
     DT_TRY(find_action(argc, argv, &options->action));
     if (options->action != DT_ACTION_RUN)
         return DT_OK;
-    for (const dt_option *option = dt_option_table; option->name; option++)
-        DT_TRY(dt_option_set(option, option->name, option->initial, options));
+    DT_TRY(set_initial(options));
     DT_TRY(parse_environment(command, options));
     DT_TRY(parse_line(command, from, argc, argv, options));
     return check_together(options);
@@ -293,7 +301,7 @@ void dt_options_json(const dt_options *options, dt_json *json) {
 }
 
 void dt_options_text(const dt_options *options, const char *name, char *text, size_t nbytes) {
-    const dt_option *option = dt_option_find(name, strlen(name));
+    const dt_option *option = dt_option_find(name, strlen(name), (unsigned)options->command);
     if (option)
         dt_option_text(option, options, text, nbytes);
     else
@@ -307,7 +315,7 @@ static void take_member(void *ctx, const char *key, const char *value) {
     char other[NAME_MAX_LENGTH];
     for (const dt_option *option = dt_option_table; option->name && value; option++) {
         json_key(option, other);
-        if (strcmp(other, key) != 0)
+        if (strcmp(other, key) != 0 || !(option->commands & (unsigned)stored->command))
             continue;
         void *at = (char *)stored + option->at;
         if (option->type == DT_OPTION_NUMBER || option->type == DT_OPTION_SECONDS)
@@ -315,7 +323,7 @@ static void take_member(void *ctx, const char *key, const char *value) {
         else if (option->type == DT_OPTION_INT)
             *(int64_t *)at = strtoll(value, NULL, 10);
         else if (dt_option_set(option, key, value, stored) != DT_OK)
-            dt_warn("the checkpoint's option %s has the unknown value '%s'", key, value);
+            dt_warn("the file's option %s has the unknown value '%s'", key, value);
     }
 }
 
@@ -333,17 +341,28 @@ static bool same_model(const char *a, const char *b) {
     }
 }
 
+/* Of a sweep all but where its data and its file are and what it prints: times depend on the rest.
+ */
+static bool must_match(const dt_option *option, dt_command command) {
+    if (!(option->commands & (unsigned)command))
+        return false;
+    return option->changes_bits ||
+           (command == DT_CMD_SWEEP && strcmp(option->name, "data") != 0 &&
+            strcmp(option->group, "Run") != 0 && strcmp(option->group, "Output") != 0);
+}
+
 dt_status dt_options_compare(const char *json_text, const dt_options *options) {
     static dt_options stored; /* too large for a stack; the caller is one thread */
     char was[DT_PATH_MAX], is[DT_PATH_MAX], list[DT_ERROR_MAX] = "";
+    bool is_sweep = options->command == DT_CMD_SWEEP;
     size_t n = 0;
     memset(&stored, 0, sizeof stored);
-    for (const dt_option *option = dt_option_table; option->name; option++)
-        DT_TRY(dt_option_set(option, option->name, option->initial, &stored));
+    stored.command = options->command;
+    DT_TRY(set_initial(&stored));
     DT_TRY(dt_json_each(json_text, take_member, &stored));
     dt_options_resolve(&stored);
     for (const dt_option *option = dt_option_table; option->name; option++) {
-        if (!option->changes_bits)
+        if (!must_match(option, options->command))
             continue;
         dt_option_text(option, &stored, was, sizeof was);
         dt_option_text(option, options, is, sizeof is);
@@ -356,7 +375,7 @@ dt_status dt_options_compare(const char *json_text, const dt_options *options) {
     if (n == 0)
         return DT_OK;
     return dt_fail(DT_EUSAGE,
-                   "the checkpoint was made with %s; give it the same values, or start a new run "
-                   "in another --out",
-                   list);
+                   "the %s was made with %s; give it the same values, or start a new %s in another "
+                   "--out",
+                   is_sweep ? "sweep" : "checkpoint", list, is_sweep ? "sweep" : "run");
 }

@@ -18,7 +18,8 @@ typedef enum { /* bits of a mask: which commands know an option */
                DT_CMD_TRAIN = 1,
                DT_CMD_EVAL = 2,
                DT_CMD_DEVICES = 4,
-               DT_CMD_BENCH = 8
+               DT_CMD_BENCH = 8,
+               DT_CMD_SWEEP = 16
 } dt_command;
 
 typedef enum { /* what main does with the command */
@@ -35,6 +36,8 @@ enum { DT_DEVICE_AUTO, DT_DEVICE_CPU, DT_DEVICE_CUDA };
 enum { DT_REDUCE_EXACT, DT_REDUCE_FLOAT };
 enum { DT_COMM_AUTO, DT_COMM_MPI, DT_COMM_NCCL };
 enum { DT_OVERLAP_AUTO, DT_OVERLAP_ON, DT_OVERLAP_OFF };
+enum { DT_SCALING_OF_STRONG, DT_SCALING_OF_WEAK, DT_SCALING_OF_BOTH, DT_SCALING_OF_NONE };
+enum { DT_BUDGET_OF_EPOCHS, DT_BUDGET_OF_STEPS, DT_BUDGET_OF_BOTH, DT_BUDGET_OF_NONE };
 enum { DT_PROGRESS_AUTO, DT_PROGRESS_BAR, DT_PROGRESS_LINES, DT_PROGRESS_NONE };
 
 enum { DT_TEXT_MAX = 1024 };
@@ -64,7 +67,13 @@ typedef struct {
     int64_t checkpoint_every; /* steps; 0 = after each epoch only */
     int64_t keep;
     bool resume, last, json, quiet;
-    double time_limit; /* seconds; 0 = none */
+    double time_limit;                                 /* seconds; 0 = none */
+    char trace[DT_PATH_MAX], tensorboard[DT_PATH_MAX]; /* "" = none */
+    /* of sweep */
+    char sizes[DT_TEXT_MAX], ranks[DT_TEXT_MAX]; /* lists, "auto" until the sweep knows them */
+    int64_t seeds, repeats;
+    int scaling, budget;
+    bool spread;
 } dt_options;
 
 /* Defaults, then the environment, then argv. DT_EUSAGE: the sentence names the option, what was
@@ -78,9 +87,10 @@ void dt_options_resolve(dt_options *options);
 /* Write one object with every option of options->command, {"data": "data/mnist", "micro_batch": 16,
  * ...}: words as strings, durations in seconds. json->failed tells whether memory ran out. */
 void dt_options_json(const dt_options *options, dt_json *json);
-/* json_text is what dt_options_json() wrote into a checkpoint. DT_EUSAGE lists each option that
- * changes bits and differs, with both values. An option that json_text lacks counts as its default.
- */
+/* json_text is what dt_options_json() wrote into a checkpoint or a sweep's file. DT_EUSAGE lists
+ * each option of the command that must be the same and differs, with both values: those that change
+ * bits, and for a sweep those that change times or cells. An option that json_text lacks counts as
+ * its default. */
 DT_NODISCARD dt_status dt_options_compare(const char *json_text, const dt_options *options);
 /* The value of the option with this long name as a user would type it ("precision": "bf16"); "" if
  * there is none. */

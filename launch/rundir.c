@@ -20,35 +20,38 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char runs[] = "runs", latest[] = "runs/latest";
+static const char runs[] = "runs";
 
-/* A directory of our own under runs/: the second run of a second gets another name. */
-static dt_status make_dated(char dir[DT_PATH_MAX]) {
-    char stamp[32];
+dt_status dt_rundir_make(const char *root, char dir[DT_PATH_MAX]) {
+    char stamp[32], latest[DT_PATH_MAX];
     time_t now = time(NULL);
     struct tm local;
     strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", localtime_r(&now, &local));
-    DT_TRY(dt_mkdirs(runs));
+    DT_TRY(dt_mkdirs(root));
+    DT_TRY(dt_path_join(latest, root, "latest"));
     for (int i = 1; i < 100; i++) {
-        snprintf(dir, DT_PATH_MAX, i == 1 ? "%s/%s" : "%s/%s-%d", runs, stamp, i);
+        snprintf(dir, DT_PATH_MAX, i == 1 ? "%s/%s" : "%s/%s-%d", root, stamp, i);
         if (mkdir(dir, 0777) == 0)
-            return dt_link_replace(dir + sizeof runs, latest);
+            return dt_link_replace(dir + strlen(root) + 1, latest);
         if (errno != EEXIST)
             break;
     }
-    return dt_fail(DT_EIO, "cannot make the run directory %s: %s", dir, strerror(errno));
+    return dt_fail(DT_EIO, "cannot make the directory %s: %s", dir, strerror(errno));
 }
 
-/* What runs/latest links to, so that a run that starts meanwhile does not move the ground; "" if
- * nothing. */
-static void read_latest(char dir[DT_PATH_MAX]) {
-    char target[DT_PATH_MAX - sizeof runs];
-    ssize_t n = readlink(latest, target, sizeof target - 1);
+void dt_rundir_latest(const char *root, char dir[DT_PATH_MAX]) {
+    char target[DT_PATH_MAX], latest[DT_PATH_MAX];
     dir[0] = 0;
-    if (n > 0 && dt_path_exists(latest)) {
-        target[n] = 0;
-        snprintf(dir, DT_PATH_MAX, target[0] == '/' ? "%.0s%s" : "%s/%s", runs, target);
-    }
+    if (dt_path_join(latest, root, "latest") != DT_OK)
+        return;
+    ssize_t n = readlink(latest, target, sizeof target - 1);
+    if (n <= 0 || !dt_path_exists(latest))
+        return;
+    target[n] = 0;
+    if (target[0] == '/')
+        memcpy(dir, target, (size_t)n + 1);
+    else if (dt_path_join(dir, root, target) != DT_OK)
+        dir[0] = 0;
 }
 
 static dt_status refuse(const char *dir, const char *sign) {
@@ -94,7 +97,7 @@ static bool try_lock(const char *path, int *claim) {
     return why != EWOULDBLOCK;
 }
 
-static dt_status claim_dir(const char *dir, int *claim) {
+dt_status dt_rundir_claim(const char *dir, int *claim) {
     enum { TURNS = 50, TURN_MICROSECONDS = 100000 }; /* one that was killed may not be gone yet */
     char path[DT_PATH_MAX];
     DT_TRY(dt_path_join(path, dir, "log.jsonl"));
@@ -115,14 +118,14 @@ dt_status dt_rundir_choose(const dt_options *options, char dir[DT_PATH_MAX], int
     *claim = -1;
     snprintf(dir, DT_PATH_MAX, "%s", options->out);
     if (!dir[0] && options->resume)
-        read_latest(dir);
+        dt_rundir_latest(runs, dir);
     if (!dir[0])
-        DT_TRY(make_dated(dir));
+        DT_TRY(dt_rundir_make(runs, dir));
     else if (!options->resume)
         DT_TRY(refuse_used(dir));
     DT_TRY(check_length(dir));
     DT_TRY(dt_mkdirs(dir));
-    dt_status status = claim_dir(dir, claim);
+    dt_status status = dt_rundir_claim(dir, claim);
     if (status == DT_OK && !options->resume) /* again: it may have been another's until now */
         status = refuse_used(dir);
     if (status != DT_OK)

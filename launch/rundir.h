@@ -11,6 +11,15 @@
  * DT_EIO: it cannot be made or written to. */
 DT_NODISCARD dt_status dt_rundir_choose(const dt_options *options, char dir[DT_PATH_MAX],
                                         int *claim);
+
+/* The parts of it, for directories of other kinds. A directory of our own under root, named by date
+ * and time (the second one of a second gets another name), to which root/latest then links. */
+DT_NODISCARD dt_status dt_rundir_make(const char *root, char dir[DT_PATH_MAX]);
+/* What root/latest links to, so that another process that starts meanwhile does not move the
+ * ground; "" if nothing. */
+void dt_rundir_latest(const char *root, char dir[DT_PATH_MAX]);
+/* DT_EUSAGE: another process holds dir. DT_EIO: it cannot be written to. */
+DT_NODISCARD dt_status dt_rundir_claim(const char *dir, int *claim);
 /* *claim becomes -1; -1 is fine. */
 void dt_rundir_release(int *claim);
 

@@ -188,13 +188,14 @@ static dt_status run(dt_stepper *p, dt_step_result *out) {
         return dt_comm_agree(s->comm, mine);
 
     const int64_t *sums = p->buffer.sums + (p->buffer.n_sums - DT_N_SUMS);
-    *out = (dt_step_result){.stop = control[VOTES] != 0};
+    *out = (dt_step_result){.stop = control[VOTES] != 0, .at = {begin, filled, came, reduced}};
     for (int i = 0; i < DT_N_SUMS; i++)
         out->sums[i] = sums[i];
     dt_status status = s->backend->update(s->device, &p->next.update, &out->norm);
-    double updated = dt_now();
+    double updated = out->at[DT_STEP_END] = dt_now();
     p->phases.input += filled - begin;
     p->phases.compute += came - filled + updated - reduced;
+    p->phases.update += updated - reduced;
     p->phases.reduce += reduced - came;
     if (status == DT_EDIVERGED) /* judged by the sums, so by all ranks alike */
         return status;

@@ -9,16 +9,28 @@
 
 typedef struct dt_stepper dt_stepper;
 
+/* Where a step's phases begin, and its end, as dt_now(). */
+enum {
+    DT_STEP_INPUT,
+    DT_STEP_COMPUTE,
+    DT_STEP_REDUCE, /* waiting for the slowest rank is part of it */
+    DT_STEP_UPDATE,
+    DT_STEP_END,
+    DT_STEP_MOMENTS
+};
+
 typedef struct { /* all global: the same on every rank */
     int64_t sums[DT_N_SUMS];
-    double norm; /* of the gradient, before clipping */
-    bool stop;   /* some rank voted to stop */
+    double norm;                /* of the gradient, before clipping */
+    bool stop;                  /* some rank voted to stop */
+    double at[DT_STEP_MOMENTS]; /* of this rank */
 } dt_step_result;
 
-typedef struct { /* seconds of one rank in the steps of an epoch */
-    double compute;
-    double reduce; /* in the all-reduce, exposed, once the slowest rank had come */
-    double wait;   /* for the slowest rank to come */
+typedef struct {    /* seconds of one rank in the steps of an epoch */
+    double compute; /* forward and backward passes, and the update */
+    double update;  /* this part of it */
+    double reduce;  /* in the all-reduce, exposed, once the slowest rank had come */
+    double wait;    /* for the slowest rank to come */
     double input;
     double checkpoint;
     double images; /* computed by this rank */

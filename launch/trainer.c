@@ -27,6 +27,7 @@
 #include "launch/saver.h"
 #include "launch/setup.h"
 #include "launch/step.h"
+#include "launch/trace.h"
 #include "launch/ui.h"
 
 typedef struct {
@@ -39,6 +40,7 @@ typedef struct {
     bool stops;        /* some rank voted to */
     dt_schedule_config schedule;
     dt_stepper *stepper;
+    dt_trace *trace;    /* or NULL */
     int64_t *confusion; /* [classes][classes], of the last evaluation of the test set */
     dt_phases *phases;  /* [size] of the last epoch */
     dt_saver *saver;    /* these three: on rank 0, elsewhere NULL */
@@ -111,6 +113,7 @@ static dt_status save(trainer *t, bool is_best) {
     t->saved_step = t->at.step;
     t->saved_epoch = t->at.epoch;
     t->checkpoint_seconds += dt_now() - begin;
+    dt_trace_span(t->trace, "checkpoint", begin, dt_now());
     return DT_OK;
 }
 
@@ -201,6 +204,7 @@ static dt_status collect_step(trainer *t) {
     if (status == DT_EDIVERGED)
         return diverged(t);
     DT_TRY(status);
+    dt_trace_step(t->trace, t->at.step, result.at);
     t->at.step++;
     t->stops = t->stops || result.stop;
     t->at.samples_seen += result.sums[DT_SUM_COUNT];
@@ -263,6 +267,7 @@ static dt_status evaluate(trainer *t, dt_epoch_line *line) {
     line->test_loss = test.loss;
     line->test_accuracy = test.accuracy;
     t->meter.evaluation_seconds = dt_now() - begin;
+    dt_trace_span(t->trace, "evaluation", begin, dt_now());
     return DT_OK;
 }
 
@@ -405,7 +410,7 @@ static dt_status begin(trainer *t) {
     t->saved_step = t->at.resumed_step;
     t->saved_epoch = t->saved_step >= 0 ? t->at.epoch : -1;
     show_banner(t);
-    return DT_OK;
+    return dt_trace_open(s->comm, o->trace, &t->trace);
 }
 
 /* -- Finish ---------------------------------------------------------------------------------- */
@@ -489,6 +494,17 @@ static dt_status finish(trainer *t, dt_status status) {
     return outcome;
 }
 
+/* Collective. A trace that cannot be written fails a run that is else well. */
+static dt_status close_trace(trainer *t, dt_status status) {
+    char error[DT_ERROR_MAX];
+    dt_error_copy(error);
+    dt_status traced = dt_trace_close(&t->trace);
+    if (status == DT_OK)
+        return traced;
+    dt_error_set(error);
+    return status;
+}
+
 static void end(trainer *t) {
     dt_saver_close(&t->saver);
     dt_history_close(&t->history);
@@ -507,7 +523,7 @@ dt_status dt_train(const dt_options *options, const dt_backend *backend, dt_gpus
     if (status == DT_OK)
         status = begin(&t);
     if (status == DT_OK)
-        status = finish(&t, run(&t));
+        status = close_trace(&t, finish(&t, run(&t)));
     end(&t);
     return status;
 }

@@ -21,14 +21,16 @@ check() { # check WHAT COMMAND...
 }
 
 # What there is: options by command, exit codes, and the contents of a run
-for command in train eval devices bench; do
+for command in train sweep eval devices bench; do
     "$DTRAIN" $command --help | grep -oE '^  --[a-z0-9-]+' | tr -d ' ' >options.$command
 done
 "$DTRAIN" --help | sed -n '/^Exit codes/,/^$/p' | grep -oE '^  [0-9]+' | tr -d ' ' >codes
 python3 "$SRC/tests/make_data.py" data --train 960 --test 50
 "$DTRAIN" --data data --out run --model 'conv 4 3; relu; pool 2; fc 10' --epochs 1 --batch 16 --micro-batch 8 --threads 1 \
     --validation 32 --quiet
-for file in run latest; do
+"$DTRAIN" sweep --data data --out run --model 'fc 10' --epochs 1 --samples 960 --seeds 1 --scaling none --batch 16 --micro-batch 8 \
+    --threads 1 --quiet 2>said
+for file in run latest sweep; do
     h5dump -n 1 "run/$file.h5" | awk '$1 == "dataset" { print $2 } $1 == "attribute" && $2 ~ /^\/[^\/]*$/ { print "@" substr($2, 2) }' |
         sort -u >"$file.contents"
 done
@@ -44,7 +46,7 @@ import sys
 tree, wrong = sys.argv[1], 0
 source = os.environ["SRC"]
 lines_of = lambda name: open(name, encoding="utf-8").read().split("\n")
-options = {c: set(lines_of("options." + c)) - {""} for c in ("train", "eval", "devices", "bench")}
+options = {c: set(lines_of("options." + c)) - {""} for c in ("train", "sweep", "eval", "devices", "bench")}
 every = set.union(*options.values())
 # options of other programs that the documents name
 others = {
@@ -83,7 +85,7 @@ def check_path(document, path):
 
 def layouts(blocks):
     for info, text in blocks:
-        if info.startswith("text ") and info.split()[1] in ("run.h5", "log.jsonl", "checkpoint-STEP.h5"):
+        if info.startswith("text ") and info.split()[1] in ("run.h5", "sweep.h5", "log.jsonl", "checkpoint-STEP.h5"):
             yield info.split()[1], text
 
 
@@ -114,7 +116,8 @@ def compare(document, what, said, real):
 
 
 def check_layouts(document, blocks):
-    real = {"run.h5": set(lines_of("run.contents")) - {""}, "checkpoint-STEP.h5": generic(set(lines_of("latest.contents")) - {""})}
+    real = {f: set(lines_of(f[:-3] + ".contents")) - {""} for f in ("run.h5", "sweep.h5")}
+    real |= {"checkpoint-STEP.h5": generic(set(lines_of("latest.contents")) - {""})}
     events = {}
     for line in filter(None, lines_of("run/log.jsonl")):
         event = json.loads(line)

@@ -4,6 +4,7 @@
  * for all. */
 #include "t.h"
 
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -192,6 +193,69 @@ static void test_agree_failing(unsigned failing) {
     T_OK(dt_comm_agree(comm, DT_OK)); /* the group lives on */
 }
 
+/* Two groups at once, by odd and even rank and in reverse order, and rank 0 alone in none: sums do
+ * not mix, also long ones through shared memory, and the whole still works between and after. */
+static void test_split(void) {
+    enum { N = 100003 };
+    static int64_t v[N];
+    dt_comm *part = NULL;
+    T_OK(dt_comm_split(comm, rank == 0 ? -1 : rank % 2, -rank, &part));
+    T_CHECK((part == NULL) == (rank == 0));
+    int64_t one = 1;
+    T_OK(dt_comm_sum_i64(comm, &one, 1));
+    T_CHECK(one == size);
+    int members = 0, sum = 0;
+    for (int r = 1; r < size; r++) {
+        members += r % 2 == rank % 2;
+        sum += r % 2 == rank % 2 ? r : 0;
+    }
+    for (int round = 0; part && round < 3; round++) {
+        size_t n = round == 0 ? 3 : N, wrong = 0;
+        for (size_t i = 0; i < n; i++)
+            v[i] = rank * (int64_t)(i + 1);
+        T_OK(dt_comm_sum_i64(part, v, n));
+        for (size_t i = 0; i < n; i++)
+            wrong += v[i] != sum * (int64_t)(i + 1);
+        T_CHECK(wrong == 0);
+    }
+    if (part) {
+        int ranks[8], mine = rank;
+        T_CHECK(dt_comm_size(part) == members && dt_comm_hosts(part) >= 1);
+        T_CHECK(strcmp(dt_comm_host(part, dt_comm_rank(part)), dt_comm_host(comm, rank)) == 0);
+        T_OK(dt_comm_allgather(part, &mine, sizeof mine, ranks));
+        for (int r = 0; r < members; r++)
+            T_CHECK(ranks[r] % 2 == rank % 2 && (r == 0 || ranks[r] < ranks[r - 1]));
+        if (rank == 1)
+            T_CHECK(dt_comm_agree(part, dt_fail(DT_EIO, "a file of a part")) == DT_EIO);
+        else
+            T_CHECK(dt_comm_agree(part, DT_OK) == (rank % 2 ? DT_EIO : DT_OK));
+    }
+    dt_comm_free(&part);
+    T_CHECK(part == NULL);
+    T_OK(dt_comm_barrier(comm));
+}
+
+static double cpu_seconds(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+           1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+/* Whoever waits for rank 0 sleeps: all its threads together use less than 2 % of a core. */
+static void test_idle_barrier(void) {
+    T_OK(dt_comm_barrier(comm));
+    double begin = now(), used = cpu_seconds();
+    if (rank == 0)
+        usleep(2000000);
+    T_OK(dt_comm_idle_barrier(comm));
+    double waited = now() - begin;
+    used = cpu_seconds() - used;
+    T_CHECK(waited >= 1.99 && waited < 4);
+    if (!T_CHECK(used < 0.02 * waited))
+        fprintf(stderr, "    %.3f s of %.3f s\n", used, waited);
+}
+
 static void test_identity(void) {
     int ranks[8], host = dt_comm_host_of(comm, rank);
     T_OK(dt_comm_allgather(comm, &rank, sizeof rank, ranks));
@@ -241,6 +305,8 @@ int main(int argc, char **argv) {
     test_sums_in_a_row();
     test_started_ranges();
     test_barrier();
+    test_split();
+    test_idle_barrier();
     test_agree_all_well();
     for (int r = 0; r < size; r++)
         test_agree_failing(1u << r);

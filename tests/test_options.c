@@ -179,6 +179,8 @@ static void test_resume(void) {
                                "clip-norm schedule warmup label-smoothing precision reduce ";
     for (const dt_option *option = dt_option_table; option->name; option++) {
         char word[40];
+        if (!(option->commands & DT_CMD_TRAIN))
+            continue;
         snprintf(word, sizeof word, " %s ", option->name);
         T_CHECK(option->changes_bits == (strstr(bits, word) != NULL));
     }
@@ -223,8 +225,37 @@ static void test_text(void) {
     T_CHECK(text[0] == '\0');
 }
 
+/* A sweep has lists where a run has a number, and goes on only with the same times and cells. */
+static void test_sweep(void) {
+    dt_json json = {0};
+    T_OK(parse("sweep --samples 100,200 --ranks 1,2 --seeds 2 --out a --threads 1"));
+    T_CHECK(o.command == DT_CMD_SWEEP && strcmp(o.sizes, "100,200") == 0 && o.samples == 0);
+    T_CHECK(o.seeds == 2 && o.repeats == 3 && o.scaling == DT_SCALING_OF_BOTH);
+    dt_options_resolve(&o);
+    dt_options_json(&o, &json);
+    T_CHECK(!json.failed && strstr(json.text, "\"samples\":\"100,200\""));
+    T_OK(dt_options_compare(json.text, &o));
+    T_OK(parse(
+        "sweep --samples 100,200 --ranks 1,2 --seeds 2 --out b --threads 1 --quiet --data d"));
+    dt_options_resolve(&o);
+    T_OK(dt_options_compare(json.text, &o));
+    T_OK(parse("sweep --samples 100,300 --ranks 1,2 --seeds 3 --threads 2 --lr 0.5"));
+    dt_options_resolve(&o);
+    T_FAILS(dt_options_compare(json.text, &o), DT_EUSAGE, "--samples 100,200 (now 100,300)");
+    T_CHECK(strstr(dt_error(), "--seeds 2 (now 3)") && strstr(dt_error(), "--threads 1 (now 2)"));
+    T_CHECK(strstr(dt_error(), "--lr 0.004 (now 0.5)") && !strstr(dt_error(), "--out a"));
+    dt_json_free(&json);
+    T_FAILS(parse("sweep --resume"), DT_EUSAGE, "sweep has no option --resume (train has)");
+    T_FAILS(parse("--seeds 3"), DT_EUSAGE, "train has no option --seeds (sweep has)");
+    setenv("DTRAIN_SAMPLES", "5,6", 1);
+    T_OK(parse("sweep"));
+    T_CHECK(strcmp(o.sizes, "5,6") == 0 && o.samples == 0);
+    unsetenv("DTRAIN_SAMPLES");
+}
+
 int main(void) {
     T_BEGIN(60);
+    test_sweep();
     test_defaults();
     test_values();
     test_refused();

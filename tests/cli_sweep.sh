@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# timeout: 240
+# dtrain sweep: killed and started again it does nothing twice; what cannot be is refused before the first cell; cells that
+# fail are recorded and the others go on; a cell is the same training, to the last bit, as dtrain train.
+set -euo pipefail
+n_passed=0 n_failed=0
+check() { # check WHAT COMMAND...
+    local what=$1
+    shift
+    if "$@"; then
+        n_passed=$((n_passed + 1))
+    else
+        n_failed=$((n_failed + 1))
+        echo "FAILED: $what" >&2
+        sed 's/^/    | /' said >&2
+    fi
+}
+small=(--data data --model 'conv 4 3; relu; pool 2; fc 10' --batch 32 --micro-batch 8 --threads 1)
+sweep() { # sweep RANKS OPTIONS...: its exit code in $code, what it says in said
+    local n=$1
+    shift
+    code=0
+    timeout 150 "$MPIRUN" -np "$n" "$DTRAIN" sweep "${small[@]}" "$@" >said 2>&1 || code=$?
+}
+refused() { # refused CODE WORDS OPTIONS...: on 2 ranks
+    local want=$1 words=$2
+    shift 2
+    sweep 2 "$@"
+    [ "$code" -eq "$want" ] && grep -qF -- "$words" said
+}
+cells() { grep -c '"event":"cell"' "$1/log.jsonl"; }
+python3 "$SRC/tests/make_data.py" data --train 1200 --test 100
+
+# --- killed in the middle, twice; then to its end
+plan=(--samples '300,600,1200' --epochs 2 --seeds 2 --repeats 1 --out out/s)
+total=18 # 8 time cells; 3 sizes by epochs and 2 by steps, 2 seeds each
+killed() { # killed CELLS: kill -9 the launcher and the ranks once so many cells are done
+    "$MPIRUN" -np 2 bash -c 'echo $$ >>pids; exec "$@"' - "$DTRAIN" sweep "${small[@]}" "${plan[@]}" >said 2>&1 &
+    local launcher=$! i
+    for ((i = 0; i < 600; i++)); do
+        if [ -e out/s/log.jsonl ] && [ "$(cells out/s)" -ge "$1" ]; then
+            break
+        fi
+        sleep 0.1
+    done
+    # shellcheck disable=SC2046
+    kill -9 "$launcher" $(cat pids) 2>/dev/null || true
+    wait "$launcher" 2>/dev/null || true
+    rm -f pids
+    [ "$(cells out/s)" -ge "$1" ] && [ "$(cells out/s)" -lt "$total" ]
+}
+check "killed after 2 cells" killed 2
+check "killed after 10 cells" killed 10
+before=$(cells out/s)
+sweep 2 "${plan[@]}"
+check "goes on to its end" [ "$code" -eq 0 ]
+check "says what was there" grep -qF "cells are there already" said
+check "all cells done" grep -qF "$total cells done, 0 of them failed" said
+check "the same bits" grep -qF "8 time cells of 4 batches: within a batch all ended with the same parameters" said
+# A cell is written before its line: the one between the two when it was killed has no line.
+check "nothing done twice" [ $((total - $(cells out/s))) -le 2 ]
+check "only what was left" [ "$(grep -c '^\[' said)" -le $((total - before)) ]
+sweep 2 "${plan[@]}"
+check "a sweep that is done does nothing" [ "$code" -eq 0 ] && check "no cell again" [ "$(grep -c '^\[' said)" -eq 0 ]
+
+# --- refused before the first cell
+check "unsorted" refused 2 "300 follows 600" --samples 600,300
+check "no number" refused 2 "'x' is no whole number" --samples 300,x
+check "more than there are" refused 2 "--samples: 5000 is out of range; give numbers from 1 to 1200" --samples 300,5000
+check "more ranks than there are" refused 2 "--ranks: 4 is out of range; give numbers from 1 to 2" --ranks 1,4
+check "another configuration" refused 2 "--seeds 2 (now 3)" --samples 300,600,1200 --epochs 2 --seeds 3 --repeats 1 --out out/s
+check "another model" refused 2 "--model conv 4 3; relu; pool 2; fc 10 (now fc 10)" "${plan[@]}" --model 'fc 10'
+check "nothing to do" refused 2 "nothing to do" --scaling none --budget none
+cp -r data other
+python3 "$SRC/tests/make_data.py" other --train 1200 --test 100 --seed 9
+check "other data" refused 2 "was made with other data" "${plan[@]}" --data other
+
+# --- a damaged file: its cells but the last, which is done again
+printf '\x55' | dd of=out/s/sweep.h5 bs=1 seek=5000 conv=notrunc 2>/dev/null
+sweep 2 "${plan[@]}"
+check "goes on from a damaged file" [ "$code" -eq 0 ]
+check "names it" grep -qF "sweep.h5.damaged" said
+check "all cells again" grep -qF "$total cells done, 0 of them failed" said
+
+# --- cells that fail
+sweep 2 --scaling none --samples 300,600 --seeds 2 --epochs 1 --budget epochs --lr 1e30 --out out/bad
+check "a failure is told" [ "$code" -eq 7 ]
+check "the others went on" grep -qF "4 of 4 cells failed, the first with: diverged" said
+check "each is recorded" [ "$(grep -c '"status":7' out/bad/log.jsonl)" -eq 4 ]
+
+# --- stopped, and gone on in the newest directory by itself
+few=(--scaling none --samples '300,600' --seeds 1 --epochs 1 --budget epochs)
+sweep 2 "${few[@]}" --time-limit 0.001
+check "out of time" [ "$code" -eq 75 ]
+check "says how to go on" grep -qF "start it again" said
+first=$(readlink sweeps/latest)
+sweep 2 "${few[@]}"
+check "goes on in sweeps/latest" [ "$code" -eq 0 ] && check "the same directory" [ "$(readlink sweeps/latest)" = "$first" ]
+sweep 1 "${few[@]}" --ranks 1 --json --trace trace.json
+check "a new one in another directory" [ "$(readlink sweeps/latest)" != "$first" ]
+cat >bits.py <<'PY'
+import json, sys
+cells = [json.loads(line) for line in open("said") if line.startswith("{")]
+run = [json.loads(line) for line in open("run.json") if line.startswith("{")]
+cell = [c for c in cells if c["samples"] == 600][0]
+assert cell["params_sha256"] and cell["params_sha256"] == run[-1]["params_sha256"], (cell, run[-1])
+events = json.load(open("trace.json"))["traceEvents"]
+assert {"input", "compute", "update", "evaluation", "cell"} <= {e["name"] for e in events}
+assert all(e["dur"] >= 0 for e in events if e["ph"] == "X")
+PY
+"$DTRAIN" "${small[@]}" --samples 600 --epochs 1 --json --out run >run.json
+check "the bits of dtrain train, and a trace" python3 bits.py
+mkdir empty
+PATH=$PWD/empty "$DTRAIN" sweep "${small[@]}" "${few[@]}" --ranks 1 --out out/g >said 2>&1 || true
+check "no gnuplot is told" grep -qF "there is no gnuplot" said
+echo "$n_passed passed, $n_failed failed"
+[ "$n_failed" -eq 0 ] && [ "$n_passed" -gt 0 ]
