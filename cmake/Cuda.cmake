@@ -129,4 +129,8 @@ if(DT_TESTS)
   dt_cuda_test(sums dist/cuda_nccl.c dist/cuda_stage.c)
   file(GLOB dt_cuda_model CONFIGURE_DEPENDS model/cuda*.c)
   dt_cuda_test(contract ${dt_cuda_model} ${dt_cuda_objects})
+  dt_cuda_test(steps ${dt_cuda_model} ${dt_cuda_objects})
+  dt_cuda_test(ops ${dt_cuda_model} ${dt_cuda_objects})
+  dt_cuda_test(planning model/cuda_dnn.c)
+  set_target_properties(cuda_planning PROPERTIES SKIP_BUILD_RPATH FALSE) # for the real cuDNN
 endif()
