@@ -1,0 +1,182 @@
+/* Queued steps of the cuda back end, without ranks: they leave the bits that gradient() and
+ * update() leave, by graphs and by plain launches, with idle steps and epochs that follow one
+ * another; and a diverged step stops all that are queued behind it. On a GPU, or on the simulated
+ * device.
+ *
+ * With the argument "failing" it runs once through everything and prints how that failed: for the
+ * test that makes single calls fail. */
+#include "tests/rig.h"
+
+static const char spec[] =
+    "conv 4 3; relu; pool 2; conv 6 3; pool 2; relu; dropout 0.3; fc 16; relu; fc 10";
+static const dt_shape shape = {1, 12, 12};
+enum { MICROS = 6, M = 8 };
+
+/* Steps of an epoch: the first micro-batch and how many. The last step is idle on this rank. */
+static const int steps[][2] = {{0, 2}, {2, 3}, {5, 1}, {6, 0}};
+enum { N_STEPS = 4, N_EPOCHS = 3 };
+
+typedef struct {
+    float params[16384], momentum[16384];
+    double norms[N_EPOCHS * N_STEPS];
+    int64_t sums[N_EPOCHS * N_STEPS][DT_N_SUMS];
+} trace;
+
+static dt_update update_of(int step) {
+    return (dt_update){.step = step + 1, .learning_rate = 0.05f / (float)(1 + step)};
+}
+
+static dt_work work_of(rig *r, int64_t *samples, int epoch) {
+    dt_work work = rig_work(r, samples, epoch, epoch + MICROS * M - 3, MICROS);
+    work.epoch = (uint32_t)epoch;
+    return work;
+}
+
+/* The truth: step by step, through the host. */
+static void train_plainly(rig *r, trace *t) {
+    int64_t samples[MICROS * M];
+    for (int i = 0; i < N_EPOCHS * (N_STEPS - 1); i++) {
+        dt_work work = work_of(r, samples, i / (N_STEPS - 1));
+        const int *step = steps[i % (N_STEPS - 1)];
+        dt_update u = update_of(i);
+        work.samples += step[0] * M;
+        work.n_micros = step[1];
+        T_OK(r->be->gradient(r->device, &work, NULL, NULL));
+        memcpy(t->sums[i], rig_sums(r), sizeof t->sums[i]);
+        T_OK(r->be->update(r->device, &u, &t->norms[i]));
+    }
+    T_OK(r->be->get_state(r->device, t->params, (float *const[2]){t->momentum, NULL}));
+}
+
+/* All steps of an epoch are queued, and collected while those of the next one are. */
+static dt_status train_queued(rig *r, trace *t) {
+    int64_t samples[MICROS * M];
+    int n = 0, collected = 0;
+    bool done;
+    for (int epoch = 0; epoch < N_EPOCHS; epoch++) {
+        dt_work work = work_of(r, samples, epoch);
+        DT_TRY(r->be->epoch(r->device, &work));
+        memset(samples, 0x55, sizeof samples); /* the list was read */
+        for (int i = 0; i < N_STEPS - 1; i++, n++) {
+            dt_queued_step step = {(uint32_t)epoch, steps[i][0], steps[i][1], update_of(n), n == 4};
+            DT_TRY(r->be->step(r->device, &step));
+        }
+        for (; collected < n - 2 || (epoch == N_EPOCHS - 1 && collected < n); collected++) {
+            dt_step_outcome out;
+            DT_TRY(r->be->collect(r->device, true, &done, &out));
+            T_CHECK(done && out.votes == (collected == 4));
+            t->norms[collected] = out.norm;
+            memcpy(t->sums[collected], out.sums, sizeof out.sums);
+        }
+    }
+    return r->be->get_state(r->device, t->params, (float *const[2]){t->momentum, NULL});
+}
+
+static void test_same_bits(bool exact) {
+    static trace want, got;
+    for (int graph = 0; graph < 2; graph++) {
+        rig r;
+        dt_device_config config = rig_config();
+        config.graph = graph;
+        config.exact = exact;
+        memset(&want, 0, sizeof want);
+        memset(&got, 0, sizeof got);
+        T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+        train_plainly(&r, &want);
+        T_OK(r.be->set_state(r.device, r.params, NULL));
+        T_OK(train_queued(&r, &got));
+        T_CHECK(memcmp(&want, &got, sizeof want) == 0);
+        dt_device_usage usage;
+        r.be->usage(r.device, &usage);
+        T_CHECK(usage.launches_micro > 10 && usage.launches_last > usage.launches_micro);
+        T_CHECK(usage.launches_replay == (graph ? 2 : 0));
+        T_CHECK(usage.device_bytes > r.net->n_params * 16);
+        rig_close(&r);
+    }
+}
+
+/* A step that has no samples on any rank, then good ones: nothing moves any more. */
+static void test_stopped(void) {
+    rig r;
+    int64_t samples[MICROS * M];
+    dt_device_config config = rig_config();
+    static float got[16384];
+    bool done = false;
+    dt_step_outcome out;
+    config.graph = true;
+    T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+    dt_work work = work_of(&r, samples, 0);
+    T_OK(r.be->epoch(r.device, &work));
+    for (int i = 0; i < 3; i++) {
+        dt_queued_step step = {0, i == 0 ? 0 : 2, i == 0 ? 0 : 2, update_of(i), false};
+        T_OK(r.be->step(r.device, &step));
+    }
+    for (int i = 0; i < 3; i++)
+        T_CHECK(r.be->collect(r.device, true, &done, &out) == DT_EDIVERGED && done);
+    T_FAILS(r.be->collect(r.device, true, &done, &out), DT_EDEVICE, "no step");
+    T_OK(r.be->get_state(r.device, got, NULL));
+    T_CHECK(memcmp(got, r.params, r.net->n_params * sizeof *got) == 0);
+    r.params[0] = NAN; /* cuDNN's ReLU may hide it */
+    T_OK(r.be->set_state(r.device, r.params, NULL));
+    dt_queued_step step = {0, 0, 1, update_of(0), false};
+    T_OK(r.be->step(r.device, &step));
+    T_FAILS(r.be->collect(r.device, true, &done, &out), DT_EDIVERGED, "not finite");
+    rig_close(&r);
+}
+
+static void test_misuse(void) {
+    rig r;
+    int64_t samples[MICROS * M];
+    dt_device_config config = rig_config();
+    T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+    dt_work work = work_of(&r, samples, 0);
+    T_OK(r.be->epoch(r.device, &work));
+    dt_queued_step step = {0, 5, 2, update_of(0), false};
+    T_FAILS(r.be->step(r.device, &step), DT_EDEVICE, "not loaded");
+    step = (dt_queued_step){1, 0, 1, update_of(0), false};
+    T_FAILS(r.be->step(r.device, &step), DT_EDEVICE, "not loaded");
+    rig_close(&r);
+    config.choices = "1 conv1.f=0";
+    T_FAILS(rig_open(&r, &dt_backend_cuda, spec, shape, config), DT_EDEVICE,
+            "no engine was chosen");
+    T_CHECK(r.device == NULL);
+    rig_close(&r);
+    config.choices = NULL;
+    config.index = 99;
+    T_FAILS(rig_open(&r, &dt_backend_cuda, spec, shape, config), DT_EDEVICE, "cannot be used");
+    rig_close(&r);
+}
+
+static dt_status run_all(rig *r, trace *t) {
+    int64_t samples[RIG_SAMPLES];
+    char hex[65];
+    double norm;
+    dt_device_config config = rig_config();
+    dt_eval eval = {0};
+    config.graph = true;
+    DT_TRY(rig_open(r, &dt_backend_cuda, spec, shape, config));
+    DT_TRY(train_queued(r, t));
+    dt_work work = rig_work(r, samples, 0, 20, 3);
+    dt_update u = update_of(1);
+    DT_TRY(r->be->gradient(r->device, &work, NULL, NULL));
+    DT_TRY(r->be->update(r->device, &u, &norm));
+    DT_TRY(r->be->evaluate(r->device, DT_TEST, &work, &eval));
+    return r->be->fingerprint(r->device, 0, samples, 1, hex);
+}
+
+int main(int argc, char **argv) {
+    T_BEGIN(300);
+    if (argc > 1 && strcmp(argv[1], "failing") == 0) {
+        static trace t;
+        rig r;
+        dt_status status = run_all(&r, &t);
+        rig_close(&r);
+        printf("%d: %s\n", (int)status, status == DT_OK ? "" : dt_error());
+        return 0;
+    }
+    test_same_bits(true);
+    test_same_bits(false);
+    test_stopped();
+    test_misuse();
+    return t_finish();
+}
