@@ -12,6 +12,7 @@
 #include "launch/bench.h"
 #include "launch/devices.h"
 #include "launch/manual.h"
+#include "launch/report.h"
 #include "launch/sweep.h"
 #include "launch/term.h"
 #include "launch/trainer.h"
@@ -56,6 +57,8 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
         return dt_train(options, backend, comm);
     case DT_CMD_SWEEP:
         return dt_sweep_main(options, backend, comm);
+    case DT_CMD_REPORT:
+        return dt_report(options, backend, comm);
     case DT_CMD_EVAL:
         return dt_evaluate(options, backend, comm);
     case DT_CMD_DEVICES:
