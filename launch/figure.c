@@ -18,7 +18,7 @@ extern char **environ;
 
 static const char prelude[] =
     "set encoding utf8\n"
-    "set terminal svg size 560,400 dynamic noenhanced name '%s' font 'sans-serif,14' lw 1.3\n"
+    "set terminal svg size 560,400 dynamic noenhanced font 'sans-serif,14' lw 1.3\n"
     "set output '%s.svg'\n"
     "set border 3 lc rgb '#808080'\n"
     "set tics nomirror out textcolor rgb 'black'\n"
@@ -86,7 +86,7 @@ FILE *dt_page_figure(dt_page *p, const char *name, const char *title) {
         return p->nowhere;
     }
     fprintf(p->script.f, "# gnuplot %s.gp draws %s.svg and %s.png\n", name, name, name);
-    fprintf(p->script.f, prelude, name, name);
+    fprintf(p->script.f, prelude, name);
     return p->script.f;
 }
 
@@ -160,17 +160,18 @@ static void inline_svg(dt_page *p, const char *svg) {
     }
 }
 
-/* The first line of what gnuplot said. */
+/* What gnuplot said last: the line before it is the script's. */
 static dt_status gnuplot_failed(const dt_page *p, const char *log) {
     char *said = NULL;
     dt_status status = read_text(log, &said);
     if (status != DT_OK)
         return status;
-    const char *line = said;
-    while (*line == '\n' || *line == ' ')
-        line++;
-    status = dt_fail(DT_EDEVICE, "gnuplot did not draw %s/%s.gp: %.*s", p->dir, p->figure_name,
-                     (int)strcspn(line, "\n"), line);
+    size_t n = strlen(said);
+    while (n > 0 && said[n - 1] == '\n')
+        said[--n] = '\0';
+    const char *line = strrchr(said, '\n');
+    status = dt_fail(DT_EDEVICE, "gnuplot did not draw %s/%s.gp: %s", p->dir, p->figure_name,
+                     line ? line + 1 : said);
     free(said);
     return status;
 }

@@ -135,11 +135,15 @@ const dt_option dt_option_table[] = {
     {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL,
      .help = "of a run directory take latest.h5, not best.h5"},
 
+    {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "report, beside the first RUN", .metavar = "DIR",
+     .group = "Report", .commands = DT_CMD_REPORT,
+     .help = "directory for index.html, figures and tables; -o DIR is the same"},
+
     {"progress", DT_OPTION_WORD, FIELD(progress), .words = "auto|bar|lines|none", .initial = "auto",
      .group = "Output", .commands = TRAIN, .help = "auto: a bar on a terminal, lines elsewhere"},
     {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES,
      .help = "JSON on stdout instead of text"},
-    {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS,
+    {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS | DT_CMD_REPORT,
      .help = "print warnings and errors only; eval: and its result"},
     {0}};
 
@@ -151,6 +155,10 @@ const dt_command_row dt_command_table[] = {
      "Trains on growing sets with several seeds, and times growing numbers of ranks, in one job. Every training that is "
      "done is in sweep.h5 before the next begins; started again after any end, it goes on where it was. dtrain report draws "
      "the answers."},
+    {DT_CMD_REPORT, "report", "RUN...", "a page with figures and tables of runs or a sweep",
+     "Draws what sweep.h5 or run.h5 hold: RUN is such a file or its directory. One sweep, or any number of runs, which are "
+     "laid over each other. Writes index.html, which needs nothing else, and beside it the figures as SVG and PNG with "
+     "their gnuplot scripts, and the tables as CSV. Needs gnuplot; one process, no launcher."},
     {DT_CMD_EVAL, "eval", "CHECKPOINT", "loss, accuracy and confusion matrix of a checkpoint",
      "Evaluates a checkpoint on the test set of --data. CHECKPOINT is a file, or a run directory: then its best.h5."},
     {DT_CMD_DEVICES, "devices", NULL, "what every rank can compute with",

@@ -103,8 +103,22 @@ static dt_status parse_option(const dt_command_row *command, int argc, char *con
     return dt_option_set(option, given, argv[++*i], options);
 }
 
+/* Behind those that are there; the list ends with an empty text. */
+static dt_status add_subject(const char *text, dt_options *options) {
+    char *at = options->subjects, *end = at + sizeof options->subjects;
+    while (*at)
+        at += strlen(at) + 1;
+    if (strlen(text) + 2 > (size_t)(end - at))
+        return dt_fail(DT_EUSAGE, "report: the names of its files are longer than %zu characters",
+                       sizeof options->subjects - 2);
+    strcpy(at, text);
+    return DT_OK;
+}
+
 static dt_status parse_argument(const dt_command_row *command, const char *text,
                                 dt_options *options) {
+    if (command->command == DT_CMD_REPORT && text[0])
+        return add_subject(text, options);
     if (!command->argument || options->checkpoint[0]) {
         for (const dt_command_row *row = dt_command_table; row->name; row++)
             if (strcmp(row->name, text) == 0)
@@ -127,6 +141,10 @@ static dt_status parse_line(const dt_command_row *command, int from, int argc, c
             only_arguments = true;
         else if (!only_arguments && strncmp(argv[i], "--", 2) == 0)
             DT_TRY(parse_option(command, argc, argv, &i, options));
+        else if (!only_arguments && strcmp(argv[i], "-o") == 0 &&
+                 command->command == DT_CMD_REPORT && i + 1 < argc)
+            DT_TRY(dt_option_set(dt_option_find("out", strlen("out"), DT_CMD_REPORT), "-o",
+                                 argv[++i], options));
         else if (!only_arguments && argv[i][0] == '-' && argv[i][1])
             return dt_fail(DT_EUSAGE,
                            "unknown option %s; options have two dashes, dtrain %s --help lists all",
@@ -134,7 +152,7 @@ static dt_status parse_line(const dt_command_row *command, int from, int argc, c
         else
             DT_TRY(parse_argument(command, argv[i], options));
     }
-    if (command->argument && !options->checkpoint[0])
+    if (command->argument && !options->checkpoint[0] && !options->subjects[0])
         return dt_fail(DT_EUSAGE, "%s needs an argument: dtrain %s %s", command->name,
                        command->name, command->argument);
     return DT_OK;

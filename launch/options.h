@@ -19,7 +19,8 @@ typedef enum { /* bits of a mask: which commands know an option */
                DT_CMD_EVAL = 2,
                DT_CMD_DEVICES = 4,
                DT_CMD_BENCH = 8,
-               DT_CMD_SWEEP = 16
+               DT_CMD_SWEEP = 16,
+               DT_CMD_REPORT = 32
 } dt_command;
 
 typedef enum { /* what main does with the command */
@@ -47,8 +48,10 @@ typedef struct {
     dt_command command;
     dt_action action;
     char data[DT_PATH_MAX], init[DT_PATH_MAX];
-    char out[DT_PATH_MAX];        /* "" = runs/<date>-<time>, or runs/latest with resume */
-    char checkpoint[DT_PATH_MAX]; /* eval's argument: a file or a run directory */
+    char out[DT_PATH_MAX];          /* "" = runs/<date>-<time>, or runs/latest with resume */
+    char checkpoint[DT_PATH_MAX];   /* eval's argument: a file or a run directory */
+    char subjects[4 * DT_PATH_MAX]; /* report's arguments, each ended by a 0, the last by another */
+    char report[DT_PATH_MAX];       /* "" = beside the first of them */
     char model[DT_TEXT_MAX];
     int64_t samples; /* 0 = all */
     int64_t validation;

@@ -1,0 +1,23 @@
+/* launch/report.h - `dtrain report`: a page with figures and tables of runs or a sweep. */
+#ifndef DT_LAUNCH_REPORT_H
+#define DT_LAUNCH_REPORT_H
+
+#include "dist/comm.h"
+#include "io/runfile.h"
+#include "io/sweepfile.h"
+#include "launch/options.h"
+#include "launch/page.h"
+#include "model/backend.h"
+
+/* One process. DT_EUSAGE: several ranks, a sweep together with others, nothing to draw. DT_EIO: a
+ * file that cannot be read, or the page not be written. DT_EDEVICE: no gnuplot. */
+DT_NODISCARD dt_status dt_report(const dt_options *options, const dt_backend *backend,
+                                 dt_comm *comm);
+
+/* The parts of a page. A failure is remembered by the page. */
+void dt_report_data(dt_page *page, const dt_sweep *sweep);    /* what more data buys */
+void dt_report_scaling(dt_page *page, const dt_sweep *sweep); /* what more ranks buy */
+void dt_report_sweep_origin(dt_page *page, const dt_sweep *sweep);
+void dt_report_runs(dt_page *page, const dt_run *const *runs, const char *const *names, int n);
+
+#endif
