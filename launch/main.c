@@ -58,7 +58,7 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
     case DT_CMD_SWEEP:
         return dt_sweep_main(options, backend, comm);
     case DT_CMD_REPORT:
-        return dt_report(options, backend, comm);
+        return dt_report(options, comm);
     case DT_CMD_EVAL:
         return dt_evaluate(options, backend, comm);
     case DT_CMD_DEVICES:
