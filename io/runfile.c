@@ -501,6 +501,88 @@ dt_status dt_run_restore(const char *path, int64_t last_epoch, int64_t last_step
     return DT_OK;
 }
 
+/* Attributes of one value that the file has. */
+static dt_status get_attributes(dt_h5 *file, dt_run *run) {
+    static const char *const texts[] = {
+        "model", "config",  "fingerprint", "data",         "params_sha256", "command_line",
+        "hosts", "devices", "start_time",  "comm_library", "end_time",      "best_kind"};
+    static const char *const ints[] = {"epoch",
+                                       "step",
+                                       "seed",
+                                       "parameters",
+                                       "exit_status",
+                                       "ranks",
+                                       "threads",
+                                       "workers",
+                                       "train_samples",
+                                       "test_samples",
+                                       "steps_per_epoch",
+                                       "validation_samples"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char *text = NULL;
+        if (dt_h5_get_text(file, "/", texts[i], &text) != DT_OK)
+            continue;
+        dt_status status = dt_run_set_text(run, texts[i], text);
+        free(text);
+        DT_TRY(status);
+    }
+    for (size_t i = 0; i < sizeof ints / sizeof *ints; i++) {
+        int64_t value;
+        if (dt_h5_get(file, "/", ints[i], DT_H5_I64, 1, &value) == DT_OK)
+            DT_TRY(dt_run_set_int(run, ints[i], value));
+    }
+    char *sha256[4];
+    if (dt_h5_get_texts(file, "/", "data_sha256", 4, sha256) == DT_OK) {
+        dt_status status = dt_run_set_texts(run, "data_sha256", 4, (const char *const *)sha256);
+        for (int i = 0; i < 4; i++)
+            free(sha256[i]);
+        DT_TRY(status);
+    }
+    DT_TRY(dt_h5_copy_text(file, "/", "created", run->created, sizeof run->created));
+    return dt_h5_copy_text(file, "/", "dtrain_version", run->version, sizeof run->version);
+}
+
+dt_status dt_run_read(const char *path, dt_run **out) {
+    int64_t ranks = 0, classes = 0;
+    dt_h5 *file;
+    *out = NULL;
+    DT_TRY(dt_h5_open(path, format, DT_RUN_VERSION, &file));
+    dt_status status;
+    DT_TRY_GOTO(status, dt_h5_get(file, "/ranks", "ranks", DT_H5_I64, 1, &ranks), done);
+    DT_TRY_GOTO(status, dt_h5_get(file, "/", "classes", DT_H5_I64, 1, &classes), done);
+    if (ranks < 1 || ranks > INT32_MAX || classes < 1 || classes > 65536)
+        status = dt_fail(DT_EIO, "%s: %lld ranks and %lld classes cannot be", path,
+                         (long long)ranks, (long long)classes);
+    DT_TRY_GOTO(status, status, done);
+    DT_TRY_GOTO(status, dt_run_create((int)ranks, (int)classes, out), done);
+    DT_TRY_GOTO(status, get_rows(file, *out), done);
+    status = get_attributes(file, *out);
+done:
+    dt_h5_close(&file);
+    if (status != DT_OK)
+        dt_run_free(out);
+    return status;
+}
+
+static const dt_attribute *attribute_named(const dt_run *run, const char *name) {
+    for (int i = 0; i < run->n_attributes; i++)
+        if (strcmp(run->attribute[i].name, name) == 0)
+            return &run->attribute[i];
+    return NULL;
+}
+
+const char *dt_run_text(const dt_run *run, const char *name) {
+    const dt_attribute *a = attribute_named(run, name);
+    return a && a->kind == DT_RUN_TEXT && a->n == 1 ? a->value.texts[0] : "";
+}
+
+double dt_run_number(const dt_run *run, const char *name) {
+    const dt_attribute *a = attribute_named(run, name);
+    if (!a || a->n != 1 || a->kind == DT_RUN_TEXT)
+        return NAN;
+    return a->kind == DT_RUN_INT ? (double)a->value.ints[0] : a->value.numbers[0];
+}
+
 /* --- log.jsonl --- */
 
 /* Does the file end within a line, of which a crash or a full disk took the rest? */

@@ -81,6 +81,8 @@ typedef struct {
     size_t n_confusion; /* epochs.n when the epoch's row and matrix are both there */
     dt_attribute attribute[DT_RUN_ATTRIBUTES]; /* of the root */
     int n_attributes;
+    char created[32],
+        version[64]; /* of a file that was read: when it was written, by which dtrain */
 } dt_run;
 
 /* Tables with no rows and their columns set up. n_ranks > DT_RANKS_FULL: the ranks table has width
@@ -111,6 +113,13 @@ DT_NODISCARD dt_status dt_run_write(const char *path, dt_run *run);
  * as it was: the caller warns and starts new tables. */
 DT_NODISCARD dt_status dt_run_restore(const char *path, int64_t last_epoch, int64_t last_step,
                                       dt_run *run);
+
+/* All of a run.h5, for reading only. Attributes that it lacks are not set. DT_EIO: missing,
+ * damaged, not a run's, newer. */
+DT_NODISCARD dt_status dt_run_read(const char *path, dt_run **out);
+/* An attribute of one value, "" or NaN if there is none of this kind. */
+const char *dt_run_text(const dt_run *run, const char *name);
+double dt_run_number(const dt_run *run, const char *name);
 
 /* Append one line of JSON to path with a single write(2); on a new line, whatever a crash or a full
  * disk has left of the one before. Nothing of a line that fails stays. */

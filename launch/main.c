@@ -73,7 +73,7 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
     if (options->command == DT_CMD_SWEEP) /* compares ranks on CPUs */
         return dt_sweep_main(options, dt_backend_find("cpu"), comm);
     if (options->command == DT_CMD_REPORT)
-        return dt_report(options, dt_backend_find("cpu"), comm);
+        return dt_report(options, comm);
     dt_gpus gpus;
     dt_status status = dt_gpus_open(&gpus, options, comm);
     if (status == DT_OK)

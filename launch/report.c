@@ -59,18 +59,64 @@ done:
     return status;
 }
 
-dt_status dt_report(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
+enum { RUNS_MAX = 16 };
+
+static int count_subjects(const dt_options *options) {
+    int n = 0;
+    for (const char *at = options->subjects; *at; at += strlen(at) + 1)
+        n++;
+    return n;
+}
+
+/* Runs laid over each other; first is the file of the first of them. */
+static dt_status report_runs(const dt_options *options, const char *first) {
+    char dir[DT_PATH_MAX], path[DT_PATH_MAX];
+    dt_run *runs[RUNS_MAX] = {0};
+    const char *names[RUNS_MAX], *at = options->subjects;
+    dt_page *page = NULL;
+    dt_status status = DT_OK;
+    int n = 0;
+    for (; *at; at += strlen(at) + 1, n++) {
+        bool is_sweep;
+        DT_TRY_GOTO(status, file_of(at, path, &is_sweep), done);
+        if (is_sweep)
+            status = dt_fail(DT_EUSAGE, "%s is a sweep: it is reported alone", path);
+        DT_TRY_GOTO(status, status, done);
+        DT_TRY_GOTO(status, dt_run_read(path, &runs[n]), done);
+        names[n] = at;
+        if (runs[n]->epochs.n == 0)
+            status = dt_fail(DT_EUSAGE, "%s has no epochs yet: there is nothing to report", path);
+        DT_TRY_GOTO(status, status, done);
+    }
+    DT_TRY_GOTO(status, place_of(options, first, dir), done);
+    DT_TRY_GOTO(
+        status,
+        dt_page_open(dir, n > 1 ? "Runs of dtrain" : "A run of dtrain", options->quiet, &page),
+        done);
+    dt_report_runs(page, (const dt_run *const *)runs, names, n);
+    status = dt_page_close(&page);
+    if (status == DT_OK && !options->quiet)
+        printf("\n%s/index.html\n", dir);
+done:
+    for (int i = 0; i < RUNS_MAX; i++)
+        dt_run_free(&runs[i]);
+    return status;
+}
+
+dt_status dt_report(const dt_options *options, dt_comm *comm) {
     char path[DT_PATH_MAX];
     bool is_sweep;
-    (void)backend;
+    int n = count_subjects(options);
     if (dt_comm_size(comm) > 1)
         return dt_fail(DT_EUSAGE,
                        "report is for one process, this job has %d: run it without mpirun",
                        dt_comm_size(comm));
+    if (n > RUNS_MAX)
+        return dt_fail(DT_EUSAGE, "report takes up to %d runs, these are %d", RUNS_MAX, n);
     DT_TRY(file_of(options->subjects, path, &is_sweep));
     if (!is_sweep)
-        return dt_fail(DT_EUSAGE, "%s is no sweep file", path);
-    if (options->subjects[strlen(options->subjects) + 1])
+        return report_runs(options, path);
+    if (n > 1)
         return dt_fail(DT_EUSAGE, "%s is a sweep: it is reported alone", path);
     return report_sweep(options, path);
 }

@@ -7,12 +7,10 @@
 #include "io/sweepfile.h"
 #include "launch/options.h"
 #include "launch/page.h"
-#include "model/backend.h"
 
 /* One process. DT_EUSAGE: several ranks, a sweep together with others, nothing to draw. DT_EIO: a
  * file that cannot be read, or the page not be written. DT_EDEVICE: no gnuplot. */
-DT_NODISCARD dt_status dt_report(const dt_options *options, const dt_backend *backend,
-                                 dt_comm *comm);
+DT_NODISCARD dt_status dt_report(const dt_options *options, dt_comm *comm);
 
 /* The parts of a page. A failure is remembered by the page. */
 void dt_report_data(dt_page *page, const dt_sweep *sweep);    /* what more data buys */

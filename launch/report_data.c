@@ -96,7 +96,8 @@ static void plot_size_time(dt_page *page, const groups *all) {
         }
     }
     fputs("EOD\nset xlabel 'training samples (thousands)'\nset ylabel 'training time (s)'\n"
-          "set xrange [0:*]\nset yrange [0:*]\nset key off\nset offsets graph 0.04, 0.04, 0, 0\n"
+          "set xrange [0:*]\nset yrange [0:*]\nset key off\nset offsets 0, graph 0.04, graph 0.04, "
+          "0\n"
           "plot $time using ($1/1000):2 with linespoints lt 1\n",
           f);
     dt_page_figure_end(page,
@@ -111,7 +112,7 @@ static void accuracy_block(FILE *f, const char *name, const groups *all) {
         const group *g = &all->g[i];
         bool known = isfinite(g->mean.low);
         fprintf(f, "%lld %.6g %.6g %.6g\n", (long long)g->samples, g->mean.value,
-                known ? g->mean.low : g->mean.value,
+                known ? fmax(0, g->mean.low) : g->mean.value,
                 known ? fmin(100, g->mean.high) : g->mean.value);
     }
     fputs("EOD\n", f);
@@ -124,15 +125,14 @@ static void plot_size_accuracy(dt_page *page, const groups *epochs, const groups
     if (steps->n)
         accuracy_block(f, "steps", steps);
     fputs("set xlabel 'training samples (thousands)'\nset ylabel 'test accuracy (%)'\n"
-          "set format y '%.1f'\nset offsets graph 0.04, 0.04, 0.04, 0.04\nplot ",
+          "set format y '%.1f'\nset autoscale xfix\nset autoscale yfix\nset offsets graph 0.04, "
+          "graph 0.04, graph "
+          "0.04, graph 0.04\nplot ",
           f);
     if (epochs->n)
-        fputs("$epochs using ($1/1000):2:3:4 with yerrorlines lt 1 title 'same number of epochs'",
-              f);
+        fputs("$epochs using ($1/1000):2:3:4 with yerrorlines lt 1 title 'same epochs'", f);
     if (steps->n)
-        fprintf(f,
-                "%s$steps using ($1/1000):2:3:4 with yerrorlines lt 2 dt 2 title 'same number "
-                "of updates'",
+        fprintf(f, "%s$steps using ($1/1000):2:3:4 with yerrorlines lt 2 dt 2 title 'same updates'",
                 epochs->n ? ", " : "");
     dt_page_figure_end(page, "Mean over the seeds; bars are 95 %% intervals of the mean (Student). "
                              "With the same number of epochs a small set also gets fewer updates; "
@@ -323,7 +323,10 @@ static void say_power(dt_page *page, const groups *all) {
             err[count] = 100 - all->g[i].accuracy[s];
         }
     if (!dt_power_fit(n, err, count, &law)) {
-        dt_page_say(page, "A power law is fitted to four sizes or more; there are %d.", all->n);
+        dt_page_say(page,
+                    "A power law is fitted to four sizes or more, of which none is without an "
+                    "error; there are %d.",
+                    all->n);
         return;
     }
     double twice = 2 * n[count - 1];
@@ -369,7 +372,8 @@ void dt_report_data(dt_page *page, const dt_sweep *sweep) {
                     "Mean over the seeds, one line a size; epoch 0 is the untrained network.");
         plot_curves(page, sweep, first, "epoch-accuracy", "Learning curves by epoch",
                     DT_CURVE_TEST_ACCURACY, "test accuracy (%)",
-                    "set xrange [1:*]\nset format y '%.1f'\nset offsets graph 0.04, graph 0.04, "
+                    "set xrange [1:*]\nset autoscale xfix\nset format y '%.1f'\nset offsets graph "
+                    "0.04, graph 0.04, "
                     "graph 0.04, graph 0.04",
                     "Mean over the seeds, one line a size.");
         say_power(page, first);

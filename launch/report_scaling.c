@@ -173,7 +173,8 @@ static void plot_breakdown(dt_page *page, const rows *all) {
     }
     fputs("EOD\nset xlabel 'ranks x samples a rank'\nset ylabel 'time of a step (ms)'\n"
           "set style data histograms\nset style histogram rowstacked\nset boxwidth 0.7\n"
-          "set style fill solid 0.9 noborder\nset yrange [0:*]\nset grid noxtics\n"
+          "set style fill solid 0.9 noborder\nset xtics rotate by -45\nset yrange [0:*]\nset grid "
+          "noxtics\n"
           "plot $parts using 2:xtic(1) lt 1 title 'compute', '' using 3 lt 3 title 'update', "
           "'' using 4 lt 2 title 'all-reduce', '' using 5 lt 5 title 'wait', "
           "'' using 6 lt 4 title 'input'",
@@ -217,7 +218,7 @@ static void plot_model(dt_page *page, const rows *all, const dt_step_model *m, i
     for (int b = 0; b < 2; b++)
         fprintf(f,
                 "$p%d using 1:3:4 with filledcurves fc rgb '%s' fs transparent solid 0.2 noborder "
-                "notitle, $p%d using 1:2 with steps lt %d dt 2 title 'batch %lld, extrapolated', "
+                "notitle, $p%d using 1:2 with lines lt %d dt 2 title 'batch %lld', "
                 "$p%d using ($5==0?$1:NaN):2 with lines lt %d lw 2.5 notitle, ",
                 b, b ? "#D55E00" : "#0072B2", b, b + 1,
                 (long long)((double)base->batch * factors[b]), b, b + 1);
@@ -397,7 +398,7 @@ void dt_report_scaling(dt_page *page, const dt_sweep *sweep) {
         say_speed(page, all, DT_SCALING_WEAK, "Weak");
         plot_speed(page, all, "speed-up", "Speed-up by ranks",
                    "set ylabel 'speed-up'\nset yrange [0:*]\n"
-                   "plot x/1 with lines lt 7 dt 3 title 'ideal', $stairs with steps lt 6 title "
+                   "plot x/1 with lines lt 7 dt 3 title 'ideal', $stairs with lines lt 6 title "
                    "'whole micro-batches', $strong using 1:2:3:4 with yerrorlines lt 1 title "
                    "'strong', $weak using 1:2:3:4 with yerrorlines lt 2 title 'weak'",
                    "Images a second against those of the fewest ranks. Strong: the same batch for "

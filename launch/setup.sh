@@ -51,6 +51,7 @@ onednn_there() {
     newer "$version" 2.6
 }
 downloader() { there curl || there wget; }
+chromium_there() { there chromium || there chromium-browser || ! apt-cache show chromium; } # Ubuntu has it as a snap only
 h5py_there() { python3 -c 'import h5py' || /usr/bin/python3 -c 'import h5py'; }
 # clang comes without its sanitizers' run-time libraries on some systems
 fuzzer_there() {
@@ -78,6 +79,7 @@ look() {
     need libjansson-dev header jansson.h
     need libdnnl-dev onednn_there
     need curl downloader
+    need gnuplot-nox there gnuplot
     [ "$tests" -eq 1 ] || return 0
     need git there git
     need clang there clang
@@ -90,6 +92,7 @@ look() {
     need python3-h5py h5py_there
     need python3-pip python3 -m pip --version
     need libclang-rt-dev fuzzer_there
+    need chromium chromium_there
 }
 
 # --- getting it ---
