@@ -88,9 +88,8 @@ static dt_status step(run *r, double *seconds) {
                         .learning_rate = dt_schedule_at(&r->schedule, r->step)};
     dt_step_result result;
     double begin = dt_now();
-    dt_status status =
-        dt_stepper_submit(r->stepper, r->step / r->steps_per_epoch, r->step % r->steps_per_epoch,
-                          &update, wants_stop(r));
+    dt_status status = dt_stepper_submit(r->stepper, r->step / r->steps_per_epoch,
+                                         r->step % r->steps_per_epoch, &update, wants_stop(r));
     if (status == DT_OK)
         status = dt_stepper_collect(r->stepper, &result);
     if (status == DT_EDIVERGED)

@@ -22,7 +22,7 @@ typedef struct {
     dt_options options; /* with lists, threads and micro-batch resolved */
     dt_comm *comm;
     int rank, size;
-    dt_setup setup; /* of all ranks: data, network; its device is closed before the first cell */
+    dt_setup setup;  /* of all ranks: data, network; its device is closed before the first cell */
     dt_gpus no_gpus; /* a sweep compares ranks on CPUs */
     dt_sweep_spec spec;
     dt_cell *cells; /* [n] as planned */
