@@ -100,7 +100,8 @@ mkdir limit
 rc=75
 while [ "$rc" -eq 75 ] && [ "$turns" -lt 40 ]; do
     turns=$((turns + 1))
-    train $((turns % 3 + 1)) --resume --out limit --time-limit 0.15s
+    limit=$((150 + 4 * turns * turns)) # longer and longer: a busy machine may take this to start
+    train $((turns % 3 + 1)) --resume --out limit --time-limit "$((limit / 1000)).$(printf %03d $((limit % 1000)))s"
 done
 check "a time limit ends with 75 until the run is done" [ "$rc" -eq 0 ]
 check "in more than one turn ($turns)" [ "$turns" -gt 1 ]
