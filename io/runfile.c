@@ -553,7 +553,8 @@ dt_status dt_run_read(const char *path, dt_run **out) {
     if (ranks < 1 || ranks > INT32_MAX || classes < 1 || classes > 65536)
         status = dt_fail(DT_EIO, "%s: %lld ranks and %lld classes cannot be", path,
                          (long long)ranks, (long long)classes);
-    DT_TRY_GOTO(status, status, done);
+    if (status != DT_OK)
+        goto done;
     DT_TRY_GOTO(status, dt_run_create((int)ranks, (int)classes, out), done);
     DT_TRY_GOTO(status, get_rows(file, *out), done);
     status = get_attributes(file, *out);

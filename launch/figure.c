@@ -14,14 +14,12 @@
 #include <unistd.h>
 #include "launch/page_impl.h"
 
-extern char **environ;
-
 static const char prelude[] =
     "set encoding utf8\n"
     "set terminal svg size 560,400 dynamic noenhanced font 'sans-serif,14' lw 1.3\n"
     "set output '%s.svg'\n"
     "set border 3 lc rgb '#808080'\n"
-    "set tics nomirror out textcolor rgb 'black'\n"
+    "set tics nomirror out textcolor lt -1\n"
     "set grid lc rgb '#808080' lw 0.4 dt 3\n"
     "set key below samplen 2 spacing 1.1\n"
     "set linetype 1 lc rgb '#0072B2' lw 1.6 pt 7 ps 0.7\n"

@@ -44,7 +44,8 @@ static dt_status report_sweep(const dt_options *options, const char *path) {
         status = dt_fail(DT_EUSAGE, "%s has no cells yet: there is nothing to report", path);
     else
         status = place_of(options, path, dir);
-    DT_TRY_GOTO(status, status, done);
+    if (status != DT_OK)
+        goto done;
     snprintf(title, sizeof title, "What more data and more devices buy: %s",
              sweep->data ? sweep->data : "");
     DT_TRY_GOTO(status, dt_page_open(dir, title, options->quiet, &page), done);
@@ -81,12 +82,14 @@ static dt_status report_runs(const dt_options *options, const char *first) {
         DT_TRY_GOTO(status, file_of(at, path, &is_sweep), done);
         if (is_sweep)
             status = dt_fail(DT_EUSAGE, "%s is a sweep: it is reported alone", path);
-        DT_TRY_GOTO(status, status, done);
+        if (status != DT_OK)
+            goto done;
         DT_TRY_GOTO(status, dt_run_read(path, &runs[n]), done);
         names[n] = at;
         if (runs[n]->epochs.n == 0)
             status = dt_fail(DT_EUSAGE, "%s has no epochs yet: there is nothing to report", path);
-        DT_TRY_GOTO(status, status, done);
+        if (status != DT_OK)
+            goto done;
     }
     DT_TRY_GOTO(status, place_of(options, first, dir), done);
     DT_TRY_GOTO(

@@ -206,8 +206,8 @@ static void plot_power(dt_page *page, const groups *all, const dt_power_law *law
     }
     fprintf(f, "EOD\nlast = %.6g\n", last / 1000);
     fputs("set xlabel 'training samples (thousands)'\nset ylabel 'test error (%)'\n"
-          "set logscale xy\nset xtics (1,2,5,10,20,50,100,200,500,1000)\n"
-          "set ytics (0.1,0.2,0.3,0.5,0.7,1,1.5,2,3,5,7,10,20,50)\nset mxtics 1\nset mytics 1\n"
+          "set logscale xy\nset xtics (0.1,0.2,0.5,1,2,5,10,20,50,100,200,500,1000)\n"
+          "set ytics (0.1,0.2,0.5,1,2,5,10,20,50,100)\nset mxtics 1\nset mytics 1\n"
           "set xrange [*:*] noextend\n"
           "set arrow 1 from last, graph 0 to last, graph 1 nohead dt 3 lc rgb '#808080'\n"
           "plot $law using ($1/1000):3:4 with filledcurves fc rgb '#0072B2' fs transparent solid "

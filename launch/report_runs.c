@@ -46,6 +46,16 @@ static const dt_table *steps_of(const dt_run *run) {
     return &run->steps;
 }
 
+/* Whole epochs on the x axis, ten of them at most. */
+static void epoch_axis(FILE *f, const runs *all) {
+    int64_t last = 1;
+    for (int i = 0; i < all->n; i++) {
+        const dt_table *t = &all->run[i]->epochs;
+        last = t->key[t->n - 1] > last ? t->key[t->n - 1] : last;
+    }
+    fprintf(f, "set xlabel 'epoch'\nset xtics 0,%lld\n", (long long)((last + 9) / 10));
+}
+
 /* plot x:column for every run; columns of gnuplot count from 1, with the key as the first. */
 static void write_lines(FILE *f, const runs *all, const char *x, int column, const char *style,
                         const char *suffix, bool more) {
@@ -61,7 +71,8 @@ static void write_lines(FILE *f, const runs *all, const char *x, int column, con
 static void plot_loss(dt_page *page, const runs *all) {
     FILE *f = dt_page_figure(page, "loss", "Loss by epoch");
     write_blocks(f, all, epochs_of);
-    fputs("set xlabel 'epoch'\nset ylabel 'loss (nat)'\nset logscale y\nset xtics auto\nplot ", f);
+    epoch_axis(f, all);
+    fputs("set ylabel 'loss (nat)'\nset logscale y\nplot ", f);
     write_lines(f, all, "$1", DT_EPOCH_TRAIN_LOSS, "linespoints pt 7", " training", false);
     write_lines(f, all, "$1", DT_EPOCH_TEST_LOSS, "linespoints dt 2 pt 6", " test", true);
     dt_page_figure_end(page,
@@ -72,11 +83,14 @@ static void plot_loss(dt_page *page, const runs *all) {
 static void plot_accuracy(dt_page *page, const runs *all) {
     FILE *f = dt_page_figure(page, "accuracy", "Accuracy by epoch");
     write_blocks(f, all, epochs_of);
-    fputs("set xlabel 'epoch'\nset ylabel 'accuracy (%)'\nset format y '%.1f'\nset xrange [1:*]\n"
+    epoch_axis(f, all);
+    fputs("set ylabel 'accuracy (%)'\nset format y '%.1f'\nset xrange [1:*]\n"
           "set autoscale xfix\nset offsets graph 0.04, graph 0.04, graph 0.04, graph 0.04\nplot ",
           f);
-    write_lines(f, all, "$1", DT_EPOCH_TRAIN_ACCURACY, "linespoints pt 7", " training", false);
-    write_lines(f, all, "$1", DT_EPOCH_TEST_ACCURACY, "linespoints dt 2 pt 6", " test", true);
+    write_lines(f, all, "$1>0 ? $1 : NaN", DT_EPOCH_TRAIN_ACCURACY, "linespoints pt 7", " training",
+                false);
+    write_lines(f, all, "$1>0 ? $1 : NaN", DT_EPOCH_TEST_ACCURACY, "linespoints dt 2 pt 6", " test",
+                true);
     dt_page_figure_end(page, "The untrained network, epoch 0, is left out.");
 }
 

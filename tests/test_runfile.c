@@ -100,6 +100,30 @@ static void test_round_trip(void) {
     dt_run_free(&run);
 }
 
+/* For a report the file alone tells how large its tables are; attributes come with it. */
+static void test_read(void) {
+    dt_run *run = make(4), *back;
+    T_OK(dt_run_set_int(run, "classes", CLASSES));
+    T_OK(dt_run_set_int(run, "seed", 7));
+    T_OK(dt_run_set_text(run, "data", "mnist"));
+    T_OK(dt_run_write(in_dir("run.h5"), run));
+    T_OK(dt_run_read(in_dir("run.h5"), &back));
+    T_CHECK(back->n_ranks == N_RANKS && back->classes == CLASSES);
+    T_CHECK(same_table(&run->epochs, &back->epochs) && same_table(&run->steps, &back->steps));
+    T_CHECK(same_table(&run->ranks, &back->ranks) && same_confusion(run, back));
+    T_CHECK(strcmp(dt_run_text(back, "data"), "mnist") == 0 && dt_run_number(back, "seed") == 7);
+    T_CHECK(dt_run_text(back, "seed")[0] == '\0' && isnan(dt_run_number(back, "data")));
+    T_CHECK(dt_run_text(back, "hosts")[0] == '\0' && isnan(dt_run_number(back, "nothing")));
+    T_CHECK(back->version[0] && back->created[0]);
+    dt_run_free(&back);
+    T_OK(dt_run_set_int(run, "classes", 0));
+    T_OK(dt_run_write(in_dir("run.h5"), run));
+    T_FAILS(dt_run_read(in_dir("run.h5"), &back), DT_EIO, "0 classes cannot be");
+    T_CHECK(back == NULL);
+    T_FAILS(dt_run_read(in_dir("none.h5"), &back), DT_EIO, "No such file");
+    dt_run_free(&run);
+}
+
 /* A run that went to epoch 4, resumed in epoch 3 at step 25, has what it had then, and ends like
  * one never stopped. */
 static void test_resume(void) {
@@ -345,6 +369,7 @@ int main(int argc, char **argv) {
     if (!mkdtemp(dir))
         abort();
     test_round_trip();
+    test_read();
     test_resume();
     test_refusals();
     test_order();
