@@ -241,7 +241,7 @@ static void sheet_sizes(dt_page *page, const dt_sweep *sweep, const groups *all,
         dt_sheet_number(&sheet, 4, curve_mean(sweep, g, DT_CURVE_TEST_LOSS, sweep->points - 1));
         dt_sheet_put(&sheet, "%lld", (long long)g->cell[0]->steps);
         dt_sheet_number(&sheet, 2, c ? c->seconds : NAN);
-        dt_sheet_put(&sheet, c ? "%lld" : "", c ? (long long)c->ranks : 0);
+        dt_sheet_number(&sheet, 0, c ? (double)c->ranks : NAN);
     }
     dt_page_sheet(page, name, title, &sheet, true);
 }

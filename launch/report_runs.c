@@ -213,8 +213,8 @@ static void sheet_classes(dt_page *page, const dt_run *run, const char *name, in
         dt_sheet_put(&s, "%lld", (long long)m[c * n + c]);
         dt_sheet_number(&s, 2, 100.0 * (double)m[c * n + c] / (double)predicted);
         dt_sheet_number(&s, 2, 100.0 * (double)m[c * n + c] / (double)images);
-        dt_sheet_put(&s, other >= 0 ? "%d" : "", other);
-        dt_sheet_put(&s, other >= 0 ? "%lld" : "", other >= 0 ? (long long)m[c * n + other] : 0);
+        dt_sheet_number(&s, 0, other >= 0 ? (double)other : NAN);
+        dt_sheet_number(&s, 0, other >= 0 ? (double)m[c * n + other] : NAN);
     }
     snprintf(file, sizeof file, "classes-%d", number);
     snprintf(title, sizeof title, "Classes: %.200s", name);

@@ -254,8 +254,7 @@ static void sheet_steps(dt_page *page, const rows *all) {
             dt_sheet_number(&s, 3, 1e3 * ms[p]);
         dt_sheet_number(&s, 2, r->startup);
         dt_sheet_number(&s, 2, r->evaluation);
-        dt_sheet_put(&s, r->cell->slowest_rank >= 0 ? "%lld" : "",
-                     (long long)r->cell->slowest_rank);
+        dt_sheet_number(&s, 0, r->cell->slowest_rank >= 0 ? (double)r->cell->slowest_rank : NAN);
         dt_sheet_put(&s, "%s", r->cell->slowest_host);
     }
     dt_page_sheet(page, "steps", "Steps measured, times in ms", &s, false);
