@@ -4,7 +4,7 @@
 # runtime and their headers too. DIR is $DTRAIN_CUDA_ROOT or /opt/dtrain-cuda, where CMake looks without being told;
 # another folder: cmake --preset release -DDT_CUDA_ROOT=DIR. What is there already is left alone.
 set -euo pipefail
-toolkit=auto
+toolkit=auto mark=.made-by-fetch-cuda
 [ "${1:-}" != --toolkit ] || { toolkit=yes && shift; }
 if [ $# -gt 1 ] || [[ ${1:-} == -* ]]; then
     echo "usage: $0 [--toolkit] [DIR]" >&2
@@ -51,6 +51,11 @@ e0da7ad981f3a8aff08241b5bfc1af868742a63e2762f53a5171c492ef242649 nvidia-cuda-ccc
 LIST
 }
 
+# only a folder that this script made is ever replaced
+if [ -d "$folder" ] && [ ! -e "$folder/$mark" ] && [ -n "$(ls -A "$folder")" ]; then
+    echo "fetch-cuda.sh: $folder is not empty and was not made by this script: name a new folder" >&2
+    exit 1
+fi
 mkdir -p "$(dirname "$folder")"
 scratch=$(mktemp -d "$folder.XXXXXX") # beside DIR, so that the last step is a rename
 trap 'rm -rf "$scratch"' EXIT
@@ -78,5 +83,6 @@ done
 rm -f tree/__init__.py tree/*/__init__.py
 [ "$toolkit" = no ] || chmod a+x tree/bin/* tree/nvvm/bin/*
 chmod -R u+rwX,go+rX tree
+touch "tree/$mark"
 rm -rf "$folder"
 mv tree "$folder"

@@ -190,5 +190,14 @@ fetch 2 ok ok mnist d e
 fetch 0 ok ok --help
 check "help" says usage:
 
+# --- fetch-cuda.sh replaces no folder that is somebody else's ---
+mkdir -p cuda/bin cuda/lib
+echo precious >cuda/lib/mine
+rc=0
+"$SRC/launch/fetch-cuda.sh" "$PWD/cuda" >said 2>&1 || rc=$?
+check "a folder of others is refused" [ "$rc" -eq 1 ]
+check "by name" grep -q "$PWD/cuda is not empty" said
+check "and left alone" [ "$(cat cuda/lib/mine)" = precious ]
+
 echo "$n_passed passed, $n_failed failed"
 [ "$n_failed" = 0 ]
