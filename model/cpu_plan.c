@@ -132,7 +132,7 @@ static dt_avx2_conv blocked_conv(const dt_device_config *config, const dt_layer 
 static dt_status plan_stem(const dt_device_config *config, cpu_op *op) {
     const dt_layer *l = op->layer;
     op->conv = blocked_conv(config, l);
-    op->conv.relu = op->relu;
+    op->conv.relu = op->pool.relu;
     op->block = 8;
     op->dnn = calloc(1, sizeof *op->dnn);
     if (!op->dnn)
@@ -253,7 +253,7 @@ static int choose(const dt_device_config *config, int i, bool plain, cpu_op *op)
     const dt_net *net = config->net;
     const dt_layer *l = &net->layers[i];
     bool relu_next = is_relu(net, i + 1);
-    int stem = stem_length(config, i, plain, &op->relu);
+    int stem = stem_length(config, i, plain, &op->pool.relu);
     if (stem) {
         op->kind = OP_STEM;
         op->layer = l;
