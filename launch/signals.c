@@ -1,26 +1,53 @@
 /* launch/signals.c - a signal is a wish: it is noted here, and granted where the ranks next agree.
  *
  * SIGTERM (a batch system's end of time, mpirun's Ctrl-C), SIGINT and SIGUSR1 ask for an early stop
- * with everything saved. A handler runs once: the second signal of a kind has its usual effect, so
- * that a person can always get out. Installed before MPI starts, since a signal may come early; for
- * `train` alone, since nothing else has anything to save. */
+ * with everything saved. The second signal of a kind has its usual effect, so that a person can
+ * always get out. Installed before MPI starts, since a signal may come early; for `train` alone,
+ * since nothing else has anything to save.
+ *
+ * All threads block these signals, and one waits for them. A handler would run on the stack of
+ * whatever thread it interrupts, and oneDNN's generated code for AVX2 does not survive that: now
+ * and then a run that was told to stop ended in free() with an invalid pointer. */
 #include "launch/trainer.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
-static volatile sig_atomic_t pending;
+static atomic_int pending;
+static sigset_t wishes;
 
-static void note(int number) {
-    pending = number;
+static void *wait_for_signals(void *unused) {
+    bool seen[NSIG] = {false};
+    int number;
+    while (sigwait(&wishes, &number) == 0) {
+        if (seen[number]) {
+            sigset_t one;
+            sigemptyset(&one);
+            sigaddset(&one, number);
+            pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+            raise(number);
+        }
+        seen[number] = true;
+        pending = number;
+    }
+    return unused;
 }
 
 void dt_signals_install(void) {
-    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGUSR1, &action, NULL);
+    static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1};
+    sigemptyset(&wishes);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        sigaddset(&wishes, numbers[i]);
+        signal(numbers[i], SIG_DFL); /* a shell may have it ignored */
+    }
+    pthread_t thread;
+    pthread_sigmask(SIG_BLOCK, &wishes, NULL); /* threads inherit it */
+    if (pthread_create(&thread, NULL, wait_for_signals, NULL) == 0)
+        pthread_detach(thread);
+    else
+        pthread_sigmask(SIG_UNBLOCK, &wishes, NULL); /* signals end the run without a last save */
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a write that fails, and training goes on */
 }
 
