@@ -60,16 +60,16 @@ check "the log is one JSON object a line" python3 -c '
 import json, sys
 events = [json.loads(line) for line in open("good/log.jsonl")]
 names = [e["event"] for e in events]
-assert names == ["start", "epoch", "epoch", "epoch"], names
-assert [e["epoch"] for e in events[1:]] == [0, 1, 2]
-assert "validation_accuracy" in events[1] and "train_loss" not in events[1]
+assert names == ["start", "epoch", "epoch"], names
+assert [e["epoch"] for e in events[1:]] == [1, 2]
+assert "validation_accuracy" in events[1] and "train_loss" in events[1]
 '
 run 2 train "${common[@]}" --out json --json --target-accuracy 1
 check "a reached target is a finished run" [ "$rc" -eq 0 ]
 check "which stops there" python3 -c '
 import json
 events = [json.loads(line) for line in open("said")]
-assert [e["epoch"] for e in events if e["event"] == "epoch"] == [0, 1], events
+assert [e["epoch"] for e in events if e["event"] == "epoch"] == [1], events
 assert events[-1]["event"] == "end" and events[-1]["exit_code"] == 0
 '
 train 1 --out single
