@@ -39,7 +39,7 @@ const dt_option dt_option_table[] = {
      .help = "start from the parameters of a checkpoint of the same network"},
     {"seed", DT_OPTION_INT, FIELD(seed), .min = 0, .max = 9007199254740992.0, .initial = "1", .metavar = "S",
      .group = "Model", .commands = CELLS, .changes_bits = true,
-     .help = "of everything random: initial parameters, order of samples, dropout"},
+     .help = "of everything random: initial parameters, order of samples, dropout, augmentation"},
 
     {"ranks", DT_OPTION_TEXT, FIELD(ranks), .initial = "auto", .shown = "auto: 1, 2, 4, ... and all", .metavar = "LIST",
      .group = "Sweep", .commands = SWEEP, .help = "numbers of ranks to compare: 1,2,4; at most those that mpirun starts"},
@@ -64,6 +64,9 @@ const dt_option dt_option_table[] = {
     {"micro-batch", DT_OPTION_INT, FIELD(micro_batch), .min = 1, .max = 65536, .word = "auto", .word_value = 0,
      .initial = "auto", .shown = "auto: 16, on a GPU 128", .metavar = "M", .group = "Training", .commands = RUNS, .changes_bits = true,
      .help = "samples that one worker computes at a time; at most B/M workers have work"},
+    {"augment", DT_OPTION_WORD, FIELD(augment), .words = "none|affine|elastic", .initial = "none", .group = "Training",
+     .commands = CELLS, .changes_bits = true,
+     .help = "new pictures in every epoch: affine turns, moves, scales, shears, thickens; elastic bends too"},
     {"target-accuracy", DT_OPTION_NUMBER, FIELD(target_accuracy), .min = 1e-9, .max = 100, .word = "off",
      .word_value = 0, .initial = "off", .metavar = "PERCENT", .group = "Training", .commands = TRAIN,
      .help = "stop after the epoch that reaches it"},
