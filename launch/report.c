@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "launch/predict.h"
 
 /* path becomes name within it if it is a directory. */
 static dt_status file_of(const char *subject, char path[DT_PATH_MAX], bool *is_sweep) {
@@ -108,10 +109,7 @@ dt_status dt_report(const dt_options *options, dt_comm *comm) {
     char path[DT_PATH_MAX];
     bool is_sweep;
     int n = count_subjects(options);
-    if (dt_comm_size(comm) > 1)
-        return dt_fail(DT_EUSAGE,
-                       "report is for one process, this job has %d: run it without mpirun",
-                       dt_comm_size(comm));
+    DT_TRY(dt_alone("report", comm));
     if (n > RUNS_MAX)
         return dt_fail(DT_EUSAGE, "report takes up to %d runs, these are %d", RUNS_MAX, n);
     DT_TRY(file_of(options->subjects, path, &is_sweep));

@@ -468,6 +468,9 @@ static dt_status close_files(trainer *t, dt_status status) {
         status = judge_files(t, status);
     dt_saver_wait(t->saver);
     dt_saver_submit(t->saver, NULL, false, dt_history_tables(t->history, (int)status));
+    if (is_whole)
+        status = judge_files(t, status);
+    dt_history_end(t->history, status);
     if (is_whole) {
         status = judge_files(t, status);
         dt_error_copy(error);
