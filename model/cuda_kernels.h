@@ -71,6 +71,10 @@ typedef struct {
 /* x[m][h][w][c] = table[image]; 0 where there is no sample. */
 cudaError_t cuda_gather(bool bf16, const cuda_control *control, const float *table, int m,
                         dt_shape in, void *x, cudaStream_t stream);
+/* The same of the pictures as model/augment.h distorts them; kind is not DT_AUGMENT_NONE. */
+cudaError_t cuda_augment(bool bf16, const cuda_control *control, const float *table,
+                         dt_augment kind, uint64_t seed, int m, dt_shape in, void *x,
+                         cudaStream_t stream);
 /* y[rows][columns] = pre + bias, relu if asked for; y may be pre. */
 cudaError_t cuda_bias(bool bf16, const float *pre, const void *bias, void *y, int rows, int columns,
                       bool relu, cudaStream_t stream);

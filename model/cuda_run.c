@@ -94,8 +94,13 @@ static dt_status forward(dt_device *d, const cuda_op *op, bool train) {
 }
 
 dt_status cuda_forward(dt_device *d, bool train) {
-    DT_TRY(launched(d, cuda_gather(d->bf16, d->control, d->plan.table, d->config.micro_batch,
-                                   d->config.net->in, d->plan.input, d->main)));
+    const dt_device_config *c = &d->config;
+    bool augment = train && c->augment != DT_AUGMENT_NONE;
+    DT_TRY(launched(d, augment
+                           ? cuda_augment(d->bf16, d->control, d->plan.table, c->augment, c->seed,
+                                          c->micro_batch, c->net->in, d->plan.input, d->main)
+                           : cuda_gather(d->bf16, d->control, d->plan.table, c->micro_batch,
+                                         c->net->in, d->plan.input, d->main)));
     for (int i = 0; i < d->plan.n_ops; i++)
         DT_TRY(forward(d, &d->plan.ops[i], train));
     return DT_OK;
