@@ -20,7 +20,7 @@ enum {
 /* Seeds end at 2^53 so that every reader of the JSON gets them exactly. */
 const dt_option dt_option_table[] = {
     {"data", DT_OPTION_TEXT, FIELD(data), .initial = "data/mnist", .metavar = "DIR", .group = "Data", .commands = RUNS,
-     .help = "directory with four IDX files, plain or .gz: images and labels, train and t10k"},
+     .help = "directory with four IDX files, plain or .gz: images and labels, train and t10k; eval: t10k alone"},
     {"samples", DT_OPTION_INT, FIELD(samples), .min = 1, .max = 1e12, .word = "all", .word_value = 0, .initial = "all",
      .metavar = "N", .group = "Data", .commands = TRAIN, .changes_bits = true,
      .help = "train on N samples of the training set; a larger N takes the same ones and more"},
@@ -164,7 +164,7 @@ const dt_command_row dt_command_table[] = {
      "laid over each other. Writes index.html, which needs nothing else, and beside it the figures as SVG and PNG with "
      "their gnuplot scripts, and the tables as CSV. Needs gnuplot; one process, no launcher."},
     {DT_CMD_EVAL, "eval", "CHECKPOINT", "loss, accuracy and confusion matrix of a checkpoint",
-     "Evaluates a checkpoint on the test set of --data. CHECKPOINT is a file, or a run directory: then its best.h5."},
+     "Evaluates a checkpoint on the test set of --data, which needs no training set. CHECKPOINT is a file, or a run directory: then its best.h5."},
     {DT_CMD_PREDICT, "predict", "CHECKPOINT IMAGE...", "the digit in a picture, with its probability",
      "Says which digit each picture shows. IMAGE is PNG, JPEG, PGM or PPM of any size, colour and polarity, which is made "
      "into a digit as MNIST's are; or an IDX file, plain or .gz, whose pictures are taken as they are. A picture without ink "
