@@ -14,6 +14,7 @@
 #include "launch/manual.h"
 #include "launch/predict.h"
 #include "launch/report.h"
+#include "launch/serve.h"
 #include "launch/sweep.h"
 #include "launch/term.h"
 #include "launch/trainer.h"
@@ -61,6 +62,7 @@ static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm
     case DT_CMD_SWEEP:
     case DT_CMD_REPORT:
     case DT_CMD_PREDICT:
+    case DT_CMD_SERVE:
     case DT_CMD_DEVICES:
         break;
     }
@@ -78,6 +80,8 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
         return dt_report(options, comm);
     if (options->command == DT_CMD_PREDICT)
         return dt_predict(options, comm);
+    if (options->command == DT_CMD_SERVE)
+        return dt_serve(options, comm);
     dt_gpus gpus;
     dt_status status = dt_gpus_open(&gpus, options, comm);
     if (status == DT_OK)
@@ -124,7 +128,7 @@ int main(int argc, char **argv) {
     if (status == DT_OK && options.action != DT_ACTION_RUN)
         status = first ? print_text(&options) : DT_OK;
     else if (status == DT_OK) {
-        if (options.command == DT_CMD_TRAIN || options.command == DT_CMD_SWEEP) /* they save */
+        if (options.command & (DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_SERVE)) /* they end well */
             dt_signals_install();
         status = dt_comm_create(&argc, &argv, &comm);
     }
