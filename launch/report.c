@@ -11,10 +11,8 @@ static dt_status file_of(const char *subject, char path[DT_PATH_MAX], bool *is_s
     struct stat st;
     bool is_dir = stat(subject, &st) == 0 && S_ISDIR(st.st_mode);
     if (!is_dir) {
-        const char *base = strrchr(subject, '/');
-        *is_sweep = strstr(base ? base : subject, "sweep") != NULL;
         snprintf(path, DT_PATH_MAX, "%s", subject);
-        return DT_OK;
+        return dt_sweep_is(path, is_sweep);
     }
     DT_TRY(dt_path_join(path, subject, "sweep.h5"));
     *is_sweep = dt_path_exists(path);

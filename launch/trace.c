@@ -8,6 +8,7 @@
 #include <string.h>
 #include "io/file.h"
 #include "io/json.h"
+#include "io/log.h"
 
 enum { MOST_SPANS = 16384 };
 
@@ -23,6 +24,7 @@ struct dt_trace {
     double zero; /* when all ranks left a barrier together */
     int steps;   /* seen since dt_trace_begin() */
     int n;
+    int64_t left_out; /* spans beyond those */
     span spans[MOST_SPANS];
 };
 
@@ -52,8 +54,10 @@ void dt_trace_begin(dt_trace *t) {
 }
 
 static void add(dt_trace *t, const char *name, int64_t step, double begin, double end) {
-    if (t->n == MOST_SPANS)
+    if (t->n == MOST_SPANS) {
+        t->left_out++;
         return;
+    }
     span *s = &t->spans[t->n++];
     snprintf(s->name, sizeof s->name, "%s", name);
     s->step = step;
@@ -138,6 +142,10 @@ dt_status dt_trace_close(dt_trace **trace) {
     dt_status status = room ? DT_OK : dt_fail(DT_EDEVICE, "no memory for --trace");
     DT_TRY_GOTO(status, dt_comm_agree(t->comm, status), done);
     DT_TRY_GOTO(status, gather(t, room, &j), done);
+    DT_TRY_GOTO(status, dt_comm_sum_i64(t->comm, &t->left_out, 1), done);
+    if (t->left_out > 0 && dt_comm_rank(t->comm) == 0)
+        dt_warn("%s has the first %d spans of each rank: %lld later ones are left out", t->path,
+                MOST_SPANS, (long long)t->left_out);
     if (dt_comm_rank(t->comm) == 0)
         status = j.failed ? dt_fail(DT_EDEVICE, "no memory for %s", t->path)
                           : dt_file_write(t->path, j.text, j.n);
