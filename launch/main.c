@@ -11,6 +11,7 @@
 #include "io/log.h"
 #include "launch/bench.h"
 #include "launch/devices.h"
+#include "launch/export.h"
 #include "launch/manual.h"
 #include "launch/predict.h"
 #include "launch/report.h"
@@ -63,6 +64,7 @@ static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm
     case DT_CMD_REPORT:
     case DT_CMD_PREDICT:
     case DT_CMD_SERVE:
+    case DT_CMD_EXPORT:
     case DT_CMD_DEVICES:
         break;
     }
@@ -82,6 +84,8 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
         return dt_predict(options, comm);
     if (options->command == DT_CMD_SERVE)
         return dt_serve(options, comm);
+    if (options->command == DT_CMD_EXPORT)
+        return dt_export(options, comm);
     dt_gpus gpus;
     dt_status status = dt_gpus_open(&gpus, options, comm);
     if (status == DT_OK)

@@ -75,6 +75,10 @@ static dt_status print_json(session *s, const picture *p, const float *logits,
     for (size_t i = 0; i < s->classes; i++)
         dt_json_num(&j, NULL, s->probabilities[i]);
     dt_json_close(&j, ']');
+    dt_json_open(&j, "logits", '[');
+    for (size_t i = 0; i < s->classes; i++)
+        dt_json_num(&j, NULL, (double)logits[i]);
+    dt_json_close(&j, ']');
     if (p->index < 0)
         write_figures(&j, &p->found);
     dt_json_close(&j, '}');

@@ -206,6 +206,7 @@ begin=$SECONDS
 launch/setup.sh --tests -y || exit 1
 # before the first stage, so that all of them build the CUDA back end
 launch/fetch-cuda.sh || echo "the CUDA libraries could not be fetched: no stage builds the CUDA back end"
+launch/fetch-python.sh || echo "Python packages could not be fetched: tests that compare with them are skipped"
 for stage in "${chosen[@]}"; do
     run_stage "$stage"
 done
