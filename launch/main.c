@@ -16,6 +16,7 @@
 #include "launch/manual.h"
 #include "launch/predict.h"
 #include "launch/report.h"
+#include "launch/serve.h"
 #include "launch/sweep.h"
 #include "launch/term.h"
 #include "launch/trainer.h"
@@ -63,6 +64,7 @@ static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm
     case DT_CMD_SWEEP:
     case DT_CMD_REPORT:
     case DT_CMD_PREDICT:
+    case DT_CMD_SERVE:
     case DT_CMD_EXPORT:
     case DT_CMD_DEVICES:
     case DT_CMD_DOCTOR:
@@ -84,6 +86,8 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
         return dt_report(options, comm);
     if (options->command == DT_CMD_PREDICT)
         return dt_predict(options, comm);
+    if (options->command == DT_CMD_SERVE)
+        return dt_serve(options, comm);
     if (options->command == DT_CMD_EXPORT)
         return dt_export(options, comm);
     dt_gpus gpus;
@@ -132,7 +136,7 @@ int main(int argc, char **argv) {
     if (status == DT_OK && options.action != DT_ACTION_RUN)
         status = first ? print_text(&options) : DT_OK;
     else if (status == DT_OK) {
-        if (options.command == DT_CMD_TRAIN || options.command == DT_CMD_SWEEP) /* they save */
+        if (options.command & (DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_SERVE)) /* they end well */
             dt_signals_install();
         status = dt_comm_create(&argc, &argv, &comm);
     }

@@ -142,7 +142,7 @@ const dt_option dt_option_table[] = {
     {"time-limit", DT_OPTION_SECONDS, FIELD(time_limit), .min = 0.001, .max = 1e9, .word = "none", .word_value = 0,
      .initial = "none", .metavar = "TIME", .group = "Run", .commands = CELLS,
      .help = "save and stop with exit code 75 after 90, 10m, 2h or 1:30:00"},
-    {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL | LOOKS,
+    {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL | LOOKS | DT_CMD_SERVE,
      .help = "of a run directory take latest.h5, not best.h5"},
 
     {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "report, beside the first RUN", .metavar = "DIR",
@@ -152,9 +152,18 @@ const dt_option dt_option_table[] = {
     {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "none", .metavar = "FILE", .group = "Output",
      .commands = DT_CMD_EXPORT, .help = "file to write, its name ends in .safetensors or .onnx; -o FILE is the same"},
 
+    {"port", DT_OPTION_INT, FIELD(port), .min = 0, .max = 65535, .initial = "8080", .metavar = "P", .group = "Page",
+     .commands = DT_CMD_SERVE, .help = "of the page's address; 0 takes one that is free"},
+    {"host", DT_OPTION_TEXT, FIELD(host), .initial = "127.0.0.1", .metavar = "ADDRESS", .group = "Page",
+     .commands = DT_CMD_SERVE,
+     .help = "address of this machine to listen on; by default it alone can open the page. 0.0.0.0: all, for a phone"},
+    {"digits", DT_OPTION_TEXT, FIELD(digits), .initial = "", .shown = "digits, in the run's directory or here",
+     .metavar = "DIR", .group = "Page", .commands = DT_CMD_SERVE,
+     .help = "directory of the test set that is drawn: two IDX files, for eval --data DIR"},
+
     {"progress", DT_OPTION_WORD, FIELD(progress), .words = "auto|bar|lines|none", .initial = "auto",
      .group = "Output", .commands = TRAIN, .help = "auto: a bar on a terminal, lines elsewhere"},
-    {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES | DT_CMD_PREDICT,
+    {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES | DT_CMD_PREDICT | DT_CMD_SERVE,
      .help = "JSON on stdout instead of text"},
     {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS | DT_CMD_REPORT | DT_CMD_EXPORT,
      .help = "print warnings and errors only; eval: and its result"},
@@ -172,6 +181,11 @@ const dt_command_row dt_command_table[] = {
      "Draws what sweep.h5 or run.h5 hold: RUN is such a file or its directory. One sweep, or any number of runs, which are "
      "laid over each other. Writes index.html, which needs nothing else, and beside it the figures as SVG and PNG with "
      "their gnuplot scripts, and the tables as CSV. Needs gnuplot; one process, no launcher."},
+    {DT_CMD_SERVE, "serve", "CHECKPOINT|RUN", "a page to draw digits on and to watch a run",
+     "Prints the address of a page for a browser on this machine. Draw a digit there: the network says which it is while you "
+     "draw, and shows what each layer makes of it; told whether it was right, it adds the digit to a test set on the disk. "
+     "Of a run directory, also one that is still being trained in, the page shows the curves as they grow. Ends on Ctrl-C; "
+     "one process, no launcher."},
     {DT_CMD_EVAL, "eval", "CHECKPOINT", "loss, accuracy and confusion matrix of a checkpoint",
      "Evaluates a checkpoint on the test set of --data, which needs no training set. CHECKPOINT is a file, or a run directory: then its best.h5."},
     {DT_CMD_PREDICT, "predict", "CHECKPOINT IMAGE...", "the digit in a picture, with its probability",

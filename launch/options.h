@@ -23,7 +23,8 @@ typedef enum { /* bits of a mask: which commands know an option */
                DT_CMD_REPORT = 32,
                DT_CMD_PREDICT = 64,
                DT_CMD_EXPORT = 256,
-               DT_CMD_DOCTOR = 1024
+               DT_CMD_DOCTOR = 1024,
+               DT_CMD_SERVE = 2048
 } dt_command;
 
 typedef enum { /* what main does with the command */
@@ -81,6 +82,9 @@ typedef struct {
     int64_t seeds, repeats;
     int scaling, budget;
     bool spread;
+    /* of serve */
+    char host[DT_TEXT_MAX], digits[DT_PATH_MAX]; /* digits "" = beside the run, else here */
+    int64_t port;                                /* 0 = any that is free */
 } dt_options;
 
 /* Defaults, then the environment, then argv. DT_EUSAGE: the sentence names the option, what was

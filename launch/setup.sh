@@ -95,6 +95,7 @@ look() {
     need libjansson-dev header jansson.h
     need libpng-dev header png.h
     need libjpeg-dev header jpeglib.h
+    need libmicrohttpd-dev header microhttpd.h
     need libdnnl-dev onednn_there
     need curl downloader
     need gnuplot-nox there gnuplot

@@ -2,8 +2,8 @@
  *
  * SIGTERM (a batch system's end of time, mpirun's Ctrl-C), SIGINT and SIGUSR1 ask for an early stop
  * with everything saved. The second signal of a kind has its usual effect, so that a person can
- * always get out. Installed before MPI starts, since a signal may come early; for `train` alone,
- * since nothing else has anything to save.
+ * always get out. Installed before MPI starts, since a signal may come early; for those
+ * commands alone that have something to save or to close.
  *
  * All threads block these signals, and one waits for them. A handler would run on the stack of
  * whatever thread it interrupts, and oneDNN's generated code for AVX2 does not survive that: now
