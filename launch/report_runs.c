@@ -310,15 +310,12 @@ static void sheet_differences(dt_page *page, const runs *all) {
 
 static void sheet_origin(dt_page *page, const runs *all) {
     static const char *const facts[] = {
-        "command_line", "model",      "data",     "hosts",         "devices", "fingerprint",
-        "comm_library", "start_time", "end_time", "params_sha256", "config"};
+        "build",       "command_line", "model",      "data",     "hosts",         "devices",
+        "fingerprint", "comm_library", "start_time", "end_time", "params_sha256", "config"};
     dt_sheet s = {0};
     dt_sheet_column(&s, "what");
     for (int i = 0; i < all->n; i++)
         dt_sheet_column(&s, all->name[i]);
-    dt_sheet_put(&s, "dtrain");
-    for (int i = 0; i < all->n; i++)
-        dt_sheet_put(&s, "%s", all->run[i]->version);
     for (size_t k = 0; k < sizeof facts / sizeof *facts; k++) {
         dt_sheet_put(&s, "%s", facts[k]);
         for (int i = 0; i < all->n; i++)
@@ -358,6 +355,8 @@ void dt_report_runs(dt_page *page, const dt_run *const *run, const char *const *
         plot_confusion(page, run[i], names[i], i + 1);
     for (int i = 0; i < n; i++)
         sheet_classes(page, run[i], names[i], i + 1);
+    for (int i = 0; i < n; i++)
+        dt_report_mistakes(page, run[i], names[i], i + 1);
     dt_page_section(page, "origin", "Where this comes from");
     sheet_origin(page, &all);
 }
