@@ -60,8 +60,8 @@ static void epoch_axis(FILE *f, const runs *all) {
 static void write_lines(FILE *f, const runs *all, const char *x, int column, const char *style,
                         const char *suffix, bool more) {
     for (int i = 0; i < all->n; i++) {
-        char title[128];
-        snprintf(title, sizeof title, "%.100s%s", all->name[i], suffix);
+        char title[192];
+        snprintf(title, sizeof title, "%s%s", all->name[i], suffix);
         fprintf(f, "%s$r%d using (%s):%d with %s lc %d title ", more || i ? ", " : "", i, x,
                 column + 2, style, i + 1);
         dt_plot_text(f, title);
@@ -125,7 +125,7 @@ static void plot_phases(dt_page *page, const dt_run *run, const char *name, int 
     if (t->n == 0 || run->n_ranks > 64)
         return;
     snprintf(file, sizeof file, "phases-%d", number);
-    snprintf(title, sizeof title, "Where the ranks' time goes: %.200s", name);
+    snprintf(title, sizeof title, "Where the ranks' time goes: %s", name);
     FILE *f = dt_page_figure(page, file, title);
     fputs("$ranks << EOD\n", f);
     for (size_t r = 0; r < t->width; r++) {
@@ -163,7 +163,7 @@ static void plot_confusion(dt_page *page, const dt_run *run, const char *name, i
     if (!m || n > 30)
         return;
     snprintf(file, sizeof file, "confusion-%d", number);
-    snprintf(title, sizeof title, "Confusion after the last epoch: %.200s", name);
+    snprintf(title, sizeof title, "Confusion after the last epoch: %s", name);
     FILE *f = dt_page_figure(page, file, title);
     fputs("$cells << EOD\n", f);
     for (int t = 0; t < n; t++)
@@ -217,7 +217,7 @@ static void sheet_classes(dt_page *page, const dt_run *run, const char *name, in
         dt_sheet_number(&s, 0, other >= 0 ? (double)m[c * n + other] : NAN);
     }
     snprintf(file, sizeof file, "classes-%d", number);
-    snprintf(title, sizeof title, "Classes: %.200s", name);
+    snprintf(title, sizeof title, "Classes: %s", name);
     dt_page_sheet(page, file, title, &s, false);
 }
 

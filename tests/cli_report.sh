@@ -96,6 +96,18 @@ check "and the most confident mistakes as digits" digits
 # shellcheck disable=SC2016
 check "and both digests of the parameters" bash -c '[ "$(grep ^params_sha256 runs/origin.csv | grep -oE "[0-9a-f]{64}" | sort -u | wc -l)" -eq 2 ]'
 
+long=$PWD/$(printf 'ä%.0s' {1..60})/1 other=$PWD/b/$(printf 'ä%.0s' {1..60})/1
+mkdir -p "$long" "$other" && cp run1/run.h5 "$long" && cp run2/run.h5 "$other"
+cat >labels.py <<'PY'
+text = open("labels/loss.svg", encoding="utf-8").read()
+name = "…" + 27 * "ä" + "/1"
+assert text.count("1: " + name + " training") == 1 and text.count("2: " + name + " test") == 1, text
+PY
+labels() { # long names are cut between characters, and told from each other
+    "$DTRAIN" report "$long" "$other" -o labels >said && python3 labels.py
+}
+check "long names" labels
+
 # --- what cannot be ---
 check "a file that is not there" fails 4 "nowhere.h5" nowhere.h5
 check "no file at all" fails 2 "report needs an argument"
