@@ -174,9 +174,10 @@ static void test_resume(void) {
     T_CHECK(!strstr(dt_error(), "--epochs") && !strstr(dt_error(), "--out else"));
 
     /* these are the options that change bits ... */
-    static const char bits[] = " samples validation model init seed epochs batch micro-batch "
-                               "optimizer lr momentum beta2 nesterov weight-decay "
-                               "clip-norm schedule warmup label-smoothing precision reduce ";
+    static const char bits[] =
+        " samples validation model init seed epochs batch micro-batch "
+        "optimizer lr momentum beta2 nesterov weight-decay "
+        "clip-norm schedule warmup label-smoothing precision reduce augment ";
     for (const dt_option *option = dt_option_table; option->name; option++) {
         char word[40];
         if (!(option->commands & DT_CMD_TRAIN))
