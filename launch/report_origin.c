@@ -100,7 +100,8 @@ static void sheet_all_reduce(dt_page *page, const dt_rows *all) {
 void dt_report_sweep_origin(dt_page *page, const dt_sweep *sweep) {
     const struct {
         const char *what, *value;
-    } facts[] = {{"command", sweep->command_line},
+    } facts[] = {{"dtrain", sweep->build},
+                 {"command", sweep->command_line},
                  {"model", sweep->model},
                  {"data", sweep->data},
                  {"hosts", sweep->hosts},

@@ -60,8 +60,8 @@ static void epoch_axis(FILE *f, const runs *all) {
 static void write_lines(FILE *f, const runs *all, const char *x, int column, const char *style,
                         const char *suffix, bool more) {
     for (int i = 0; i < all->n; i++) {
-        char title[128];
-        snprintf(title, sizeof title, "%.100s%s", all->name[i], suffix);
+        char title[192];
+        snprintf(title, sizeof title, "%s%s", all->name[i], suffix);
         fprintf(f, "%s$r%d using (%s):%d with %s lc %d title ", more || i ? ", " : "", i, x,
                 column + 2, style, i + 1);
         dt_plot_text(f, title);
@@ -125,7 +125,7 @@ static void plot_phases(dt_page *page, const dt_run *run, const char *name, int 
     if (t->n == 0 || run->n_ranks > 64)
         return;
     snprintf(file, sizeof file, "phases-%d", number);
-    snprintf(title, sizeof title, "Where the ranks' time goes: %.200s", name);
+    snprintf(title, sizeof title, "Where the ranks' time goes: %s", name);
     FILE *f = dt_page_figure(page, file, title);
     fputs("$ranks << EOD\n", f);
     for (size_t r = 0; r < t->width; r++) {
@@ -163,7 +163,7 @@ static void plot_confusion(dt_page *page, const dt_run *run, const char *name, i
     if (!m || n > 30)
         return;
     snprintf(file, sizeof file, "confusion-%d", number);
-    snprintf(title, sizeof title, "Confusion after the last epoch: %.200s", name);
+    snprintf(title, sizeof title, "Confusion after the last epoch: %s", name);
     FILE *f = dt_page_figure(page, file, title);
     fputs("$cells << EOD\n", f);
     for (int t = 0; t < n; t++)
@@ -217,7 +217,7 @@ static void sheet_classes(dt_page *page, const dt_run *run, const char *name, in
         dt_sheet_number(&s, 0, other >= 0 ? (double)m[c * n + other] : NAN);
     }
     snprintf(file, sizeof file, "classes-%d", number);
-    snprintf(title, sizeof title, "Classes: %.200s", name);
+    snprintf(title, sizeof title, "Classes: %s", name);
     dt_page_sheet(page, file, title, &s, false);
 }
 
@@ -310,15 +310,12 @@ static void sheet_differences(dt_page *page, const runs *all) {
 
 static void sheet_origin(dt_page *page, const runs *all) {
     static const char *const facts[] = {
-        "command_line", "model",      "data",     "hosts",         "devices", "fingerprint",
-        "comm_library", "start_time", "end_time", "params_sha256", "config"};
+        "build",       "command_line", "model",      "data",     "hosts",         "devices",
+        "fingerprint", "comm_library", "start_time", "end_time", "params_sha256", "config"};
     dt_sheet s = {0};
     dt_sheet_column(&s, "what");
     for (int i = 0; i < all->n; i++)
         dt_sheet_column(&s, all->name[i]);
-    dt_sheet_put(&s, "dtrain");
-    for (int i = 0; i < all->n; i++)
-        dt_sheet_put(&s, "%s", all->run[i]->version);
     for (size_t k = 0; k < sizeof facts / sizeof *facts; k++) {
         dt_sheet_put(&s, "%s", facts[k]);
         for (int i = 0; i < all->n; i++)
@@ -358,6 +355,8 @@ void dt_report_runs(dt_page *page, const dt_run *const *run, const char *const *
         plot_confusion(page, run[i], names[i], i + 1);
     for (int i = 0; i < n; i++)
         sheet_classes(page, run[i], names[i], i + 1);
+    for (int i = 0; i < n; i++)
+        dt_report_mistakes(page, run[i], names[i], i + 1);
     dt_page_section(page, "origin", "Where this comes from");
     sheet_origin(page, &all);
 }

@@ -40,10 +40,11 @@ typedef struct {
     bool stops;        /* some rank voted to */
     dt_schedule_config schedule;
     dt_stepper *stepper;
-    dt_trace *trace;    /* or NULL */
-    int64_t *confusion; /* [classes][classes], of the last evaluation of the test set */
-    dt_phases *phases;  /* [size] of the last epoch */
-    dt_saver *saver;    /* these three: on rank 0, elsewhere NULL */
+    dt_trace *trace;      /* or NULL */
+    int64_t *confusion;   /* [classes][classes], of the last evaluation of the test set */
+    dt_mistakes mistakes; /* of the same */
+    dt_phases *phases;    /* [size] of the last epoch */
+    dt_saver *saver;      /* these three: on rank 0, elsewhere NULL */
     dt_history *history;
     dt_ui *ui;
     int64_t saved_step, saved_epoch; /* where the newest checkpoint was taken; -1: nowhere yet */
@@ -121,7 +122,7 @@ static void record_epoch(trainer *t, const dt_epoch_line *line, const dt_phases 
     if (t->setup.rank != 0)
         return;
     dt_saver_wait(t->saver);
-    dt_history_epoch(t->history, line, t->confusion, phases);
+    dt_history_epoch(t->history, line, t->confusion, &t->mistakes, phases);
     dt_ui_epoch(t->ui, line);
 }
 
@@ -264,6 +265,7 @@ static dt_status evaluate(trainer *t, dt_epoch_line *line) {
     DT_TRY(status);
     line->validation_loss = held.loss;
     line->validation_accuracy = held.accuracy;
+    t->mistakes = test.mistakes;
     line->test_loss = test.loss;
     line->test_accuracy = test.accuracy;
     t->meter.evaluation_seconds = dt_now() - begin;
