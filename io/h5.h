@@ -57,7 +57,8 @@ void dt_h5_put_scale(dt_h5 *file, const char *data, int dim, const char *label, 
 DT_NODISCARD dt_status dt_h5_finish(dt_h5 **file, const char *path);
 
 /* --- reading ---
- * The root's format must be this one and its format_version at most version. DT_EIO: missing,
+ * The root's format must be this one and its format_version at most version; with a format of NULL
+ * any will do, and its attribute tells which it is. DT_EIO: missing,
  * unreadable, of another program or format, newer, cut or damaged; the message says which. */
 DT_NODISCARD dt_status dt_h5_open(const char *path, const char *format, int version, dt_h5 **out);
 /* The same from memory, without the digest's check. The bytes stay the caller's and must outlive

@@ -13,6 +13,7 @@
 #include "launch/devices.h"
 #include "launch/doctor.h"
 #include "launch/manual.h"
+#include "launch/predict.h"
 #include "launch/report.h"
 #include "launch/sweep.h"
 #include "launch/term.h"
@@ -60,6 +61,7 @@ static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm
         return dt_bench(options, gpus, comm);
     case DT_CMD_SWEEP:
     case DT_CMD_REPORT:
+    case DT_CMD_PREDICT:
     case DT_CMD_DEVICES:
     case DT_CMD_DOCTOR:
         break;
@@ -78,6 +80,8 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
         return dt_sweep_main(options, dt_backend_find("cpu"), comm);
     if (options->command == DT_CMD_REPORT)
         return dt_report(options, comm);
+    if (options->command == DT_CMD_PREDICT)
+        return dt_predict(options, comm);
     dt_gpus gpus;
     dt_status status = dt_gpus_open(&gpus, options, comm);
     if (status == DT_OK)

@@ -13,14 +13,15 @@ enum {
     CELLS = DT_CMD_TRAIN | DT_CMD_SWEEP,
     RUNS = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL,
     COMPUTES = DT_CMD_TRAIN | DT_CMD_EVAL | DT_CMD_BENCH,
-    PLACES = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH | DT_CMD_DOCTOR
+    PLACES = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH | DT_CMD_DOCTOR,
+    LOOKS = DT_CMD_PREDICT
 };
 
 /* Seeds end at 2^53 so that every reader of the JSON gets them exactly. */
 const dt_option dt_option_table[] = {
     {"data", DT_OPTION_TEXT, FIELD(data), .initial = "data/mnist", .metavar = "DIR", .group = "Data",
      .commands = RUNS | DT_CMD_DOCTOR,
-     .help = "directory with four IDX files, plain or .gz: images and labels, train and t10k"},
+     .help = "directory with four IDX files, plain or .gz: images and labels, train and t10k; eval: t10k alone"},
     {"samples", DT_OPTION_INT, FIELD(samples), .min = 1, .max = 1e12, .word = "all", .word_value = 0, .initial = "all",
      .metavar = "N", .group = "Data", .commands = TRAIN, .changes_bits = true,
      .help = "train on N samples of the training set; a larger N takes the same ones and more"},
@@ -135,7 +136,7 @@ const dt_option dt_option_table[] = {
     {"time-limit", DT_OPTION_SECONDS, FIELD(time_limit), .min = 0.001, .max = 1e9, .word = "none", .word_value = 0,
      .initial = "none", .metavar = "TIME", .group = "Run", .commands = CELLS,
      .help = "save and stop with exit code 75 after 90, 10m, 2h or 1:30:00"},
-    {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL,
+    {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL | LOOKS,
      .help = "of a run directory take latest.h5, not best.h5"},
 
     {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "report, beside the first RUN", .metavar = "DIR",
@@ -144,7 +145,7 @@ const dt_option dt_option_table[] = {
 
     {"progress", DT_OPTION_WORD, FIELD(progress), .words = "auto|bar|lines|none", .initial = "auto",
      .group = "Output", .commands = TRAIN, .help = "auto: a bar on a terminal, lines elsewhere"},
-    {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES,
+    {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES | DT_CMD_PREDICT,
      .help = "JSON on stdout instead of text"},
     {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS | DT_CMD_REPORT,
      .help = "print warnings and errors only; eval: and its result"},
@@ -163,7 +164,12 @@ const dt_command_row dt_command_table[] = {
      "laid over each other. Writes index.html, which needs nothing else, and beside it the figures as SVG and PNG with "
      "their gnuplot scripts, and the tables as CSV. Needs gnuplot; one process, no launcher."},
     {DT_CMD_EVAL, "eval", "CHECKPOINT", "loss, accuracy and confusion matrix of a checkpoint",
-     "Evaluates a checkpoint on the test set of --data. CHECKPOINT is a file, or a run directory: then its best.h5."},
+     "Evaluates a checkpoint on the test set of --data, which needs no training set. CHECKPOINT is a file, or a run directory: then its best.h5."},
+    {DT_CMD_PREDICT, "predict", "CHECKPOINT IMAGE...", "the digit in a picture, with its probability",
+     "Says which digit each picture shows. IMAGE is PNG, JPEG, PGM or PPM of any size, colour and polarity, which is made "
+     "into a digit as MNIST's are; or an IDX file, plain or .gz, whose pictures are taken as they are. A picture without ink "
+     "or far from a digit is told as such, with the figure behind it. One line a picture; exit code 3 if one could not be "
+     "read."},
     {DT_CMD_DEVICES, "devices", NULL, "what every rank can compute with",
      "Prints the devices, instruction sets and libraries that each rank sees, and why one is not available."},
     {DT_CMD_BENCH, "bench", NULL, "self-test: arithmetic, memory and all-reduce",

@@ -21,6 +21,7 @@ typedef enum { /* bits of a mask: which commands know an option */
                DT_CMD_BENCH = 8,
                DT_CMD_SWEEP = 16,
                DT_CMD_REPORT = 32,
+               DT_CMD_PREDICT = 64,
                DT_CMD_DOCTOR = 1024
 } dt_command;
 
@@ -42,7 +43,7 @@ enum { DT_SCALING_OF_STRONG, DT_SCALING_OF_WEAK, DT_SCALING_OF_BOTH, DT_SCALING_
 enum { DT_BUDGET_OF_EPOCHS, DT_BUDGET_OF_STEPS, DT_BUDGET_OF_BOTH, DT_BUDGET_OF_NONE };
 enum { DT_PROGRESS_AUTO, DT_PROGRESS_BAR, DT_PROGRESS_LINES, DT_PROGRESS_NONE };
 
-enum { DT_TEXT_MAX = 1024 };
+enum { DT_TEXT_MAX = 1024, DT_SUBJECTS_MAX = 1 << 16 };
 
 /* Plain data without pointers: rank 0's is broadcast as bytes. */
 typedef struct {
@@ -50,9 +51,9 @@ typedef struct {
     dt_action action;
     char data[DT_PATH_MAX], init[DT_PATH_MAX];
     char out[DT_PATH_MAX];          /* "" = runs/<date>-<time>, or runs/latest with resume */
-    char checkpoint[DT_PATH_MAX];   /* eval's argument: a file or a run directory */
-    char subjects[4 * DT_PATH_MAX]; /* report's arguments, each ended by a 0, the last by another */
-    char report[DT_PATH_MAX];       /* "" = beside the first of them */
+    char checkpoint[DT_PATH_MAX];   /* the argument CHECKPOINT: a file or a run directory */
+    char subjects[DT_SUBJECTS_MAX]; /* the other arguments, each ended by a 0, the last by two */
+    char report[DT_PATH_MAX];       /* where results go; of report "" = beside the first subject */
     char model[DT_TEXT_MAX];
     int64_t samples; /* 0 = all */
     int64_t validation;

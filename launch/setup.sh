@@ -77,6 +77,8 @@ look() {
     need zlib1g-dev header zlib.h
     need libssl-dev header openssl/evp.h
     need libjansson-dev header jansson.h
+    need libpng-dev header png.h
+    need libjpeg-dev header jpeglib.h
     need libdnnl-dev onednn_there
     need curl downloader
     need gnuplot-nox there gnuplot
