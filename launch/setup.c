@@ -202,6 +202,7 @@ static dt_device_config device_config(const dt_setup *s, double mean, double std
         .threads = s->workers[s->rank],
         .seed = o->seed,
         .label_smoothing = (float)o->label_smoothing,
+        .augment = (dt_augment)o->augment,
         .exact = o->reduce == DT_REDUCE_EXACT,
         .max_micros = dt_plan_max_micros(&s->plan),
         .optim = {.kind = (dt_optimizer)o->optimizer,

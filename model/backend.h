@@ -22,6 +22,8 @@
 
 typedef enum { DT_F32, DT_BF16, DT_TF32 } dt_precision;
 typedef enum { DT_TRAIN, DT_TEST, DT_N_SETS } dt_set;
+/* What training does to its pictures, never evaluation: model/augment.h. */
+typedef enum { DT_AUGMENT_NONE, DT_AUGMENT_AFFINE, DT_AUGMENT_ELASTIC } dt_augment;
 
 /* Gradients and losses as fixed-point integers. A summed gradient g is stored as
  * round(g * 2^DT_GRADIENT_BITS), a loss as round(l * 2^DT_LOSS_BITS). */
@@ -43,6 +45,7 @@ typedef struct {
     int threads;     /* worker threads, >= 1 */
     uint64_t seed;
     float label_smoothing;
+    dt_augment augment;
     bool exact;     /* false: gradients are float sums (--reduce float) */
     int max_micros; /* micro-batches in a global batch, over all ranks: bounds the sum */
     dt_optim_config optim;
@@ -165,8 +168,8 @@ typedef struct dt_backend {
      * applied. *norm = its norm before clipping. DT_EDIVERGED, parameters unchanged, when
      * sums[DT_SUM_BAD] != 0. u->gradient_scale is ignored. */
     dt_status (*update)(dt_device *device, const dt_update *u, double *norm);
-    /* Loss (without label smoothing), correct answers and more over work of a set. No dropout.
-     * out->sums are overwritten. */
+    /* Loss (without label smoothing), correct answers and more over work of a set. No dropout, no
+     * augmentation. out->sums are overwritten. */
     dt_status (*evaluate)(dt_device *device, dt_set set, const dt_work *work, dt_eval *out);
 
     /* SHA-256 of the gradient sums of one micro-batch, computed by worker (0 .. threads-1) of this

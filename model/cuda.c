@@ -105,6 +105,8 @@ static dt_status check_gpu(const dt_device_config *config, int *major) {
                        "--precision %s needs compute capability 8.0; %s has %d.%d and computes in "
                        "f32",
                        names[config->precision], gpu.name, gpu.major, gpu.minor);
+    if (config->augment != DT_AUGMENT_NONE)
+        return dt_fail(DT_EUSAGE, "--augment: only the CPU augments; give --device cpu, or none");
     return DT_OK;
 }
 
