@@ -77,6 +77,7 @@ static dt_status open_course(course *c, dt_precision precision, bool graph) {
                                .mean = 0.5,
                                .std = 0.3,
                                .index = c->gpus->index,
+                               .epoch_micros = MICROS,
                                .graph = graph,
                                .reduce = dt_gpus_reducer(c->gpus)};
     dt_status status = DT_OK;

@@ -176,8 +176,11 @@ static dt_status make_state(dt_device *d) {
     n_scratch = n_cells > n_scratch ? n_cells : n_scratch;
     DT_TRY(take_pinned(n_scratch * sizeof *d->scratch, &d->scratch));
     DT_TRY(take_pinned(CUDA_CHUNK * m * classes * sizeof *d->logits, &d->logits));
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         DT_TRY(cuda_source_open(d, &d->chunk[i], CUDA_CHUNK));
+        if (d->config.epoch_micros > 0)
+            DT_TRY(cuda_source_open(d, &d->epochs[i], d->config.epoch_micros));
+    }
     return DT_OK;
 }
 

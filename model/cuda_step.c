@@ -4,6 +4,7 @@
  * last, one for the last with sums over ranks and update, and a copy of the outcome. The first
  * step is launched piece by piece, as libraries set themselves up then; the second one captures. */
 #include <nvtx3/nvToolsExt.h>
+#include "io/clock.h"
 #include "model/cuda_impl.h"
 
 /* Memory for both epochs that are held. Taking and freeing it waits for the device, which waits for
@@ -115,6 +116,7 @@ static dt_status run(dt_device *d, bool last) {
 
 static dt_status enqueue(dt_device *d, const dt_queued_step *step) {
     size_t slot = (size_t)(d->n_queued % DT_MAX_QUEUED);
+    d->submitted[slot] = dt_now();
     DT_TRY(begin(d, step));
     for (int j = 1; j < step->n_micros; j++)
         DT_TRY(run(d, false));
@@ -148,6 +150,27 @@ dt_status cuda_verdict(const cuda_outcome *outcome) {
     return dt_fail(DT_EDIVERGED, "the gradient's norm is not finite, or an earlier step's was not");
 }
 
+/* The two clocks are never compared as such: no step began before it was submitted, nor is one
+ * collected before it has ended. The first is close where the queue was empty, the second where the
+ * host was waiting; each new step moves the offset no further than these allow. */
+static void translate_times(dt_device *d, size_t slot, const cuda_outcome *from, double *at) {
+    double seen = dt_now();
+    if (d->n_collected == 0) {
+        d->clock.zero = from->at[DT_STAMP_BEGAN];
+        d->clock.offset = d->submitted[slot];
+    }
+    for (int i = 0; i < DT_N_STAMPS; i++)
+        at[i] = 1e-9 * (double)(long long)(from->at[i] - d->clock.zero);
+    if (from->at[DT_STAMP_COMPUTED] == 0) /* one rank: there is nothing to sum */
+        at[DT_STAMP_COMPUTED] = at[DT_STAMP_SUMMED];
+    if (d->clock.offset < d->submitted[slot] - at[DT_STAMP_BEGAN])
+        d->clock.offset = d->submitted[slot] - at[DT_STAMP_BEGAN];
+    if (d->clock.offset > seen - at[DT_STAMP_ENDED])
+        d->clock.offset = seen - at[DT_STAMP_ENDED];
+    for (int i = 0; i < DT_N_STAMPS; i++)
+        at[i] += d->clock.offset;
+}
+
 dt_status cuda_collect(dt_device *d, bool wait, bool *done, dt_step_outcome *out) {
     *done = false;
     if (d->n_collected == d->n_queued)
@@ -159,8 +182,9 @@ dt_status cuda_collect(dt_device *d, bool wait, bool *done, dt_step_outcome *out
     DT_TRY(cuda_check(error, "a step failed on the device"));
     const cuda_outcome *from = &d->collected[slot];
     *done = true;
-    d->n_collected++;
     *out = (dt_step_outcome){.votes = from->votes, .norm = from->norm};
+    translate_times(d, slot, from, out->at);
+    d->n_collected++;
     for (int i = 0; i < DT_N_SUMS; i++)
         out->sums[i] = from->sums[i];
     return cuda_verdict(from);

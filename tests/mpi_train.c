@@ -486,8 +486,6 @@ static void test_float_reduce(void) {
     T_CHECK(read_latest("float").step == 10);
 }
 
-/* A back end with a queue: the same bits, whether steps are submitted far ahead or only to the next
- * checkpoint; and a stop is heard by all at one step. */
 /* A rank that reads its samples for long: no step of another one begins before it has them. */
 static double uploaded_at, stepped_at;
 
@@ -523,6 +521,8 @@ static void test_slow_upload(void) {
             T_CHECK(all[2 * r + 1] >= all[2 * other]);
 }
 
+/* A back end with a queue: the same bits, whether steps are submitted far ahead or only to the next
+ * checkpoint; and a stop is heard by all at one step. */
 static void test_queued(void) {
     plant_nothing();
     dt_backend ahead = queued_backend(&backend, comm, 4);
