@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "io/progress.h"
+
 struct dt_queue {
     dt_setup *setup;
     int64_t n_steps;  /* an epoch */
@@ -95,12 +97,16 @@ dt_status dt_queue_submit(dt_queue *q, int64_t epoch, int64_t step, const dt_upd
 static dt_status await(dt_queue *q, dt_step_outcome *out) {
     const dt_setup *s = q->setup;
     struct timespec pause = {.tv_nsec = 20000};
+    dt_progress_wait(true); /* the device waits for other ranks' devices, as likely as not */
     for (;;) {
         bool done = false;
         dt_status status = s->backend->collect(s->device, false, &done, out);
-        if (status != DT_OK || done)
+        if (status == DT_OK && !done)
+            status = dt_gpus_poll(s->gpus);
+        if (status != DT_OK || done) {
+            dt_progress_wait(false);
             return status;
-        DT_TRY(dt_gpus_poll(s->gpus));
+        }
         nanosleep(&pause, NULL);
         if (pause.tv_nsec < 1000000)
             pause.tv_nsec *= 2;

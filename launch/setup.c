@@ -14,6 +14,7 @@
 #include "dist/topology.h"
 #include "dtrain_version.h"
 #include "io/log.h"
+#include "io/progress.h"
 #include "io/rng.h"
 #include "launch/peak.h"
 
@@ -104,9 +105,13 @@ done:
 }
 
 dt_status dt_setup_data(dt_setup *s) {
+    dt_phase before = dt_progress_phase(DT_PHASE_DATA);
     dt_status status = dt_dataset_open(s->options.data, s->host_threads, &s->data);
-    DT_TRY(dt_comm_agree(s->comm, status));
-    return compare_digests(s);
+    status = dt_comm_agree(s->comm, status);
+    if (status == DT_OK)
+        status = compare_digests(s);
+    dt_progress_phase(before);
+    return status;
 }
 
 dt_status dt_setup_samples(dt_setup *s) {
