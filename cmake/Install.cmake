@@ -6,6 +6,8 @@ if(EXISTS "${CMAKE_SOURCE_DIR}/README.md")
 endif()
 install(PROGRAMS launch/fetch-data.sh DESTINATION "${CMAKE_INSTALL_DATADIR}/dtrain" OPTIONAL)
 install(FILES launch/mpi-env.sh DESTINATION "${CMAKE_INSTALL_DATADIR}/dtrain")
+install(PROGRAMS launch/submit DESTINATION "${CMAKE_INSTALL_DATADIR}/dtrain")
+install(FILES launch/slurm/dtrain.sbatch launch/slurm/site.sh.example DESTINATION "${CMAKE_INSTALL_DATADIR}/dtrain/slurm")
 
 # dt_install_text(FILE FOLDER ARGS...): what `dtrain ARGS` prints, as FOLDER/FILE.
 function(dt_install_text file folder)

@@ -66,7 +66,7 @@ function(dt_test_program name file)
     list(REMOVE_ITEM floors dt_launch)
   endif()
   target_link_libraries(${name} PRIVATE dt_test_warnings ${floors} dt_common MPI::MPI_C hdf5::hdf5 OneDNN::dnnl
-                        Jansson::Jansson ZLIB::ZLIB OpenSSL::Crypto)
+                        Jansson::Jansson ZLIB::ZLIB OpenSSL::Crypto PNG::PNG JPEG::JPEG)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
 endfunction()
 

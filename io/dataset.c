@@ -104,16 +104,16 @@ static dt_status check_dims(const dt_dataset *d, int file) {
     return DT_OK;
 }
 
-/* The four files belong together. */
-static dt_status check_files(const dt_dataset *d) {
-    for (int file = 0; file < N_FILES; file++)
+/* The files belong together. */
+static dt_status check_files(const dt_dataset *d, int first) {
+    for (int file = first; file < N_FILES; file++)
         DT_TRY(check_dims(d, file));
-    for (int file = 0; file < N_FILES; file += 2)
+    for (int file = first; file < N_FILES; file += 2)
         if (d->file[file].dims[0] != d->file[file + 1].dims[0])
             return dt_fail(DT_EDATA, "%s has %u images, but %s has %u labels", d->path[file],
                            d->file[file].dims[0], d->path[file + 1], d->file[file + 1].dims[0]);
     const uint32_t *train = d->file[TRAIN_IMAGES].dims, *test = d->file[TEST_IMAGES].dims;
-    if (train[1] != test[1] || train[2] != test[2])
+    if (first == TRAIN_IMAGES && (train[1] != test[1] || train[2] != test[2]))
         return dt_fail(DT_EDATA, "%s has images of %u x %u, but %s of %u x %u",
                        d->path[TRAIN_IMAGES], train[1], train[2], d->path[TEST_IMAGES], test[1],
                        test[2]);
@@ -125,8 +125,8 @@ static void set_arrays(dt_dataset *d) {
                             d->file[TRAIN_IMAGES].dims[0]};
     d->test = (dt_samples){d->file[TEST_IMAGES].data, d->file[TEST_LABELS].data,
                            d->file[TEST_IMAGES].dims[0]};
-    d->height = (int)d->file[TRAIN_IMAGES].dims[1];
-    d->width = (int)d->file[TRAIN_IMAGES].dims[2];
+    d->height = (int)d->file[TEST_IMAGES].dims[1];
+    d->width = (int)d->file[TEST_IMAGES].dims[2];
     int largest = 0;
     for (size_t i = 0; i < d->train.n; i++)
         largest = d->train.labels[i] > largest ? d->train.labels[i] : largest;
@@ -208,29 +208,59 @@ static dt_status set_mean(dt_dataset *d, const pixel_sums sums[N_SUMS]) {
     return DT_OK;
 }
 
+static dt_status open_test_file(void *ctx, int job) {
+    return open_file(ctx, TEST_IMAGES + job);
+}
+
+static dt_status hash_test_file(void *ctx, int job) {
+    return hash_file(ctx, TEST_IMAGES + job);
+}
+
+static dt_status find_files(dt_dataset *d, const char *dir, int first) {
+    for (int file = first; file < N_FILES; file++)
+        DT_TRY(find_file(dir, file, d->path[file]));
+    return DT_OK;
+}
+
 static dt_status open_all(dt_dataset *d, const char *dir, int n_threads) {
     measurement m = {.d = d};
-    for (int file = 0; file < N_FILES; file++)
-        DT_TRY(find_file(dir, file, d->path[file]));
+    DT_TRY(find_files(d, dir, TRAIN_IMAGES));
     DT_TRY(run_jobs(N_FILES, n_threads, open_file, d));
-    DT_TRY(check_files(d));
+    DT_TRY(check_files(d, TRAIN_IMAGES));
     set_arrays(d);
     DT_TRY(run_jobs(N_FILES + N_SUMS, n_threads, measure, &m));
     return set_mean(d, m.sums);
 }
 
-dt_status dt_dataset_open(const char *dir, int n_threads, dt_dataset **out) {
+static dt_status open_test(dt_dataset *d, const char *dir, int n_threads) {
+    DT_TRY(find_files(d, dir, TEST_IMAGES));
+    DT_TRY(run_jobs(N_FILES - TEST_IMAGES, n_threads, open_test_file, d));
+    DT_TRY(check_files(d, TEST_IMAGES));
+    set_arrays(d);
+    return run_jobs(N_FILES - TEST_IMAGES, n_threads, hash_test_file, d);
+}
+
+static dt_status open_by(dt_status (*open)(dt_dataset *, const char *, int), const char *dir,
+                         int n_threads, dt_dataset **out) {
     *out = NULL;
     dt_dataset *d = calloc(1, sizeof *d);
     if (!d)
         return dt_fail(DT_EDEVICE, "no memory for a data set's description");
-    dt_status status = open_all(d, dir, n_threads);
+    dt_status status = open(d, dir, n_threads);
     if (status != DT_OK) {
         dt_dataset_close(&d);
         return status;
     }
     *out = d;
     return DT_OK;
+}
+
+dt_status dt_dataset_open(const char *dir, int n_threads, dt_dataset **out) {
+    return open_by(open_all, dir, n_threads, out);
+}
+
+dt_status dt_dataset_open_test(const char *dir, int n_threads, dt_dataset **out) {
+    return open_by(open_test, dir, n_threads, out);
 }
 
 dt_status dt_dataset_check_labels(const dt_dataset *dataset, int classes) {

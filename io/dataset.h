@@ -31,6 +31,9 @@ extern const char *const dt_dataset_files[4];
 /* Open and check everything. DT_EDATA names the file that is missing or wrong and how to get one
  * (launch/fetch-data.sh). Frees all on failure. Hashing is spread over up to n_threads threads. */
 DT_NODISCARD dt_status dt_dataset_open(const char *dir, int n_threads, dt_dataset **out);
+/* The same of the test set alone, whether the training files are there or not: train is empty, its
+ * digests are "", mean and std are 0. */
+DT_NODISCARD dt_status dt_dataset_open_test(const char *dir, int n_threads, dt_dataset **out);
 /* DT_EDATA if a label is not below classes, the number of a network's outputs; names the file,
  * sample and label. */
 DT_NODISCARD dt_status dt_dataset_check_labels(const dt_dataset *dataset, int classes);

@@ -115,6 +115,85 @@ dt_status dt_file_commit(int fd, const char *tmp_path, const char *path) {
     return sync_dir_of(path);
 }
 
+static dt_status write_all(int fd, const char *path, const char *bytes, size_t nbytes) {
+    for (size_t done = 0; done < nbytes;) {
+        ssize_t n = write(fd, bytes + done, nbytes - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return dt_fail(DT_EIO, "cannot write %s: %s after %zu of %zu bytes", path,
+                           n < 0 ? strerror(errno) : "nothing is taken", done, nbytes);
+        done += (size_t)n;
+        dt_progress_tick();
+    }
+    return DT_OK;
+}
+
+dt_status dt_file_write(const char *path, const void *bytes, size_t nbytes) {
+    char tmp[DT_PATH_MAX];
+    int length = snprintf(tmp, sizeof tmp, "%s.tmp", path);
+    if (length < 0 || length >= DT_PATH_MAX)
+        return dt_fail(DT_EIO, "cannot write %.80s...: the path is too long", path);
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return dt_fail(DT_EIO, "cannot write %s: %s", tmp, strerror(errno));
+    dt_status status = write_all(fd, path, bytes, nbytes);
+    if (status != DT_OK) {
+        close(fd);
+        unlink(tmp);
+        return status;
+    }
+    return dt_file_commit(fd, tmp, path);
+}
+
+/* Up to n bytes; fewer only at the end of the file. */
+static ssize_t read_up_to(int fd, char *bytes, size_t n) {
+    size_t done = 0;
+    while (done < n) {
+        ssize_t more = read(fd, bytes + done, n - done);
+        if (more < 0 && errno == EINTR)
+            continue;
+        if (more < 0)
+            return -1;
+        if (more == 0)
+            break;
+        done += (size_t)more;
+    }
+    return (ssize_t)done;
+}
+
+dt_status dt_file_read(const char *path, size_t limit, void **bytes, size_t *nbytes) {
+    struct stat st;
+    dt_status status = DT_OK;
+    char *room = NULL;
+    *bytes = NULL;
+    *nbytes = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a FIFO must not hang us */
+    if (fd < 0)
+        return dt_fail(DT_EIO, "cannot open %s: %s", path, strerror(errno));
+    if (fstat(fd, &st) != 0)
+        status = dt_fail(DT_EIO, "cannot read %s: %s", path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        status = dt_fail(DT_EIO, "%s: not a regular file", path);
+    else if ((size_t)st.st_size > limit)
+        status =
+            dt_fail(DT_EIO, "%s: %lld bytes, more than %zu", path, (long long)st.st_size, limit);
+    else if ((room = malloc((size_t)st.st_size + 1)) == NULL)
+        status =
+            dt_fail(DT_EDEVICE, "no memory for the %lld bytes of %s", (long long)st.st_size, path);
+    else if (read_up_to(fd, room, (size_t)st.st_size) != (ssize_t)st.st_size)
+        status = dt_fail(DT_EIO, "cannot read %s: it ends or fails after fewer than %lld bytes",
+                         path, (long long)st.st_size);
+    close(fd);
+    if (status != DT_OK) {
+        free(room);
+        return status;
+    }
+    *bytes = room;
+    *nbytes = (size_t)st.st_size;
+    return DT_OK;
+}
+
 /* The link is made under the name tmp and renamed. 0, or why that failed. */
 static int try_link(const char *target, const char *tmp, const char *link_path) {
     if (unlink(tmp) != 0 && errno != ENOENT)

@@ -19,6 +19,12 @@ DT_NODISCARD dt_status dt_mkdirs(const char *dir);
  * fd, rename it, fsync the directory. fd is closed in any case. On failure tmp_path is removed and
  * path is as it was (or, if only the last fsync failed, whole and new). */
 DT_NODISCARD dt_status dt_file_commit(int fd, const char *tmp_path, const char *path);
+/* path holds these bytes, whole or not at all: path.tmp first, then dt_file_commit(). DT_EIO: the
+ * message has the path and the system's reason; path is as it was. */
+DT_NODISCARD dt_status dt_file_write(const char *path, const void *bytes, size_t nbytes);
+/* All of a regular file of at most limit bytes. Free *bytes with free(); it is never NULL on DT_OK.
+ * DT_EIO: cannot be opened or read, or is too large. */
+DT_NODISCARD dt_status dt_file_read(const char *path, size_t limit, void **bytes, size_t *nbytes);
 /* link_path becomes a symbolic link to target (relative to the link's directory), atomically, also
  * when several processes set it at a time. */
 DT_NODISCARD dt_status dt_link_replace(const char *target, const char *link_path);

@@ -57,7 +57,8 @@ void dt_h5_put_scale(dt_h5 *file, const char *data, int dim, const char *label, 
 DT_NODISCARD dt_status dt_h5_finish(dt_h5 **file, const char *path);
 
 /* --- reading ---
- * The root's format must be this one and its format_version at most version. DT_EIO: missing,
+ * The root's format must be this one and its format_version at most version; with a format of NULL
+ * any will do, and its attribute tells which it is. DT_EIO: missing,
  * unreadable, of another program or format, newer, cut or damaged; the message says which. */
 DT_NODISCARD dt_status dt_h5_open(const char *path, const char *format, int version, dt_h5 **out);
 /* The same from memory, without the digest's check. The bytes stay the caller's and must outlive
@@ -68,6 +69,10 @@ void dt_h5_close(dt_h5 **file); /* a created one is dropped; NULL and *file == N
 const char *dt_h5_name(const dt_h5 *file);
 /* "HDF5 1.10.8", of the library that is loaded. */
 void dt_h5_library(char *text, size_t nbytes);
+
+/* Make a small HDF5 file at path as programs do that lock their files (h5py, h5dump), open it for
+ * writing, and remove it: dtrain's own files need no locks. DT_EIO with HDF5's reason. */
+DT_NODISCARD dt_status dt_h5_try_locking(const char *path);
 
 /* Is there an object of this path, reached by hard links alone? */
 bool dt_h5_has(dt_h5 *file, const char *path);

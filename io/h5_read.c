@@ -16,6 +16,8 @@ static dt_status check_format(dt_h5 *file, const char *format, int version) {
     char text[64];
     int64_t number;
     DT_TRY(dt_h5_copy_text(file, "/", "format", text, sizeof text));
+    if (!format)
+        return DT_OK;
     if (strcmp(text, format) != 0)
         return dt_fail(DT_EIO, "%s: its format is \"%s\", not \"%s\"", file->name, text, format);
     DT_TRY(dt_h5_get(file, "/", "format_version", DT_H5_I64, 1, &number));

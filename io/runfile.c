@@ -358,7 +358,8 @@ static void put_table_scale(dt_h5 *file, const dt_table *t, char path[OBJECT_PAT
 static dt_status put_tables(dt_h5 *file, const dt_run *run) {
     char row[OBJECT_PATH], second[OBJECT_PATH];
     int64_t n_ranks = run->n_ranks;
-    put_table_scale(file, &run->epochs, row, "epochs completed; 0 is the untrained network");
+    put_table_scale(file, &run->epochs, row,
+                    "epochs completed; 0, with --init, is the network before training");
     put_columns(file, &run->epochs, row, NULL);
     put_table_scale(file, &run->steps, row, "updates done, over all epochs");
     put_columns(file, &run->steps, row, NULL);

@@ -29,7 +29,8 @@ typedef struct {
 } dt_table;
 
 /* Columns of epochs, in the order of values[]. Accuracies are in percent, validation is NaN without
- * a validation set; row 0 is the untrained network. */
+ * a validation set; row 0, with --init, is the network
+ * before training. */
 enum {
     DT_EPOCH_TRAIN_LOSS,
     DT_EPOCH_TRAIN_ACCURACY,

@@ -25,39 +25,13 @@ static void format_seal(unsigned char seal[DT_SEAL_BYTES], const char *hex, size
              DT_SEAL_BYTES);
 }
 
-static dt_status write_all(int fd, const char *path, const unsigned char *bytes, size_t nbytes) {
-    for (size_t done = 0; done < nbytes;) {
-        ssize_t n = write(fd, bytes + done, nbytes - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return dt_fail(DT_EIO, "cannot write %s: %s after %zu of %zu bytes", path,
-                           n < 0 ? strerror(errno) : "nothing is taken", done, nbytes);
-        done += (size_t)n;
-        dt_progress_tick();
-    }
-    return DT_OK;
-}
-
 dt_status dt_seal_write(const char *path, unsigned char *bytes, size_t nbytes) {
-    char tmp[DT_PATH_MAX], hex[DT_SHA256_HEX];
-    int length = snprintf(tmp, sizeof tmp, "%s.tmp", path);
-    if (length < 0 || length >= DT_PATH_MAX)
-        return dt_fail(DT_EIO, "cannot write %.80s...: the path is too long", path);
+    char hex[DT_SHA256_HEX];
     dt_sha256(bytes + DT_SEAL_BYTES, nbytes - DT_SEAL_BYTES, hex);
     if (hex[0] == '\0')
         return dt_fail(DT_EDEVICE, "cannot write %s: OpenSSL has no SHA-256", path);
     format_seal(bytes, hex, nbytes - DT_SEAL_BYTES);
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return dt_fail(DT_EIO, "cannot write %s: %s", tmp, strerror(errno));
-    dt_status status = write_all(fd, path, bytes, nbytes);
-    if (status != DT_OK) {
-        close(fd);
-        unlink(tmp);
-        return status;
-    }
-    return dt_file_commit(fd, tmp, path);
+    return dt_file_write(path, bytes, nbytes);
 }
 
 static dt_status read_all(int fd, const char *path, unsigned char *bytes, size_t nbytes) {

@@ -54,7 +54,8 @@ static const column int_columns[] = {
     { #field, offsetof(dt_cell, field), units, about }
 static const column number_columns[] = {
     NUMBER(seconds, "s", "time of training; evaluations and start-up not counted"),
-    NUMBER(evaluation_seconds, "s", "time of all evaluations"),
+    NUMBER(evaluation_seconds, "s",
+           "time of all evaluations of the test set; of time cells of one"),
     NUMBER(startup_seconds, "s", "until the first step: devices opened, parameters made"),
     NUMBER(images_per_second, "1/s", "training samples of all ranks a second of training"),
     NUMBER(step_seconds, "s", "median of a step"),
@@ -178,6 +179,10 @@ const dt_cell *dt_sweep_find(const dt_sweep *sweep, const dt_cell *name) {
     return NULL;
 }
 
+bool dt_cell_done(const dt_cell *cell) {
+    return cell->status == DT_OK || cell->status == DT_EDIVERGED;
+}
+
 static size_t curve_values(const dt_sweep *sweep) {
     return DT_CURVE_COLUMNS * (size_t)sweep->points;
 }
@@ -205,6 +210,18 @@ dt_status dt_sweep_add(dt_sweep *sweep, const dt_cell *cell) {
         curve[i] = cell->curve ? cell->curve[i] : NAN;
     sweep->cells[sweep->n] = *cell;
     sweep->cells[sweep->n++].curve = curve;
+    return DT_OK;
+}
+
+dt_status dt_sweep_put(dt_sweep *sweep, const dt_cell *cell) {
+    const dt_cell *old = dt_sweep_find(sweep, cell);
+    size_t at = old ? (size_t)(old - sweep->cells) : sweep->n;
+    DT_TRY(dt_sweep_add(sweep, cell));
+    if (at == sweep->n - 1)
+        return DT_OK;
+    free(sweep->cells[at].curve);
+    sweep->n--;
+    memmove(&sweep->cells[at], &sweep->cells[at + 1], (sweep->n - at) * sizeof *sweep->cells);
     return DT_OK;
 }
 
@@ -420,6 +437,16 @@ static dt_status get_all(dt_h5 *file, dt_sweep *s) {
     if (status == DT_OK)
         status = get_texts(file, s, room);
     free(room);
+    return status;
+}
+
+dt_status dt_sweep_is(const char *path, bool *is_sweep) {
+    dt_h5 *file;
+    char text[64];
+    DT_TRY(dt_h5_open(path, NULL, 0, &file));
+    dt_status status = dt_h5_copy_text(file, "/", "format", text, sizeof text);
+    *is_sweep = status == DT_OK && strcmp(text, format) == 0;
+    dt_h5_close(&file);
     return status;
 }
 

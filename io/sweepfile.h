@@ -23,8 +23,8 @@ enum {
 /* What an accuracy cell's length is: so many epochs, or as many updates as the largest set gets. */
 typedef enum { DT_BUDGET_EPOCHS, DT_BUDGET_STEPS } dt_cell_budget;
 
-/* Points of a learning curve, taken before the first update and then evenly over the cell: with a
- * budget of epochs, point i is the end of epoch i. */
+/* Points of a learning curve, evenly over the cell: with a budget of epochs, point i is the end of
+ * epoch i. Point 0, before the first update, is evaluated with --init only. */
 enum {
     DT_CURVE_STEP,           /* updates done */
     DT_CURVE_EPOCH,          /* passes over the cell's samples, not always whole */
@@ -53,7 +53,7 @@ typedef struct {
     int64_t steps;                /* updates; of time cells those that were timed */
     int64_t warmup_steps;         /* time cells: updates before those */
     double seconds;               /* of training: evaluations and start-up not counted */
-    double evaluation_seconds;    /* of all its evaluations */
+    double evaluation_seconds;    /* of all its evaluations; a time cell does one, at its end */
     double startup_seconds;       /* until the first step: devices opened, parameters made */
     double images_per_second;     /* in those seconds */
     double step_seconds;          /* median of a step */
@@ -109,13 +109,19 @@ DT_NODISCARD dt_status dt_sweep_set(char **text, const char *value);
 dt_cell dt_cell_unknown(void);
 /* Same name: the same training. Accuracy cells do not ask for ranks, time cells do. */
 bool dt_cell_same(const dt_cell *a, const dt_cell *b);
+/* Nothing is left to do for it: it came to its end, or diverged, which it would again. */
+bool dt_cell_done(const dt_cell *cell);
 /* Append a copy; cell->curve may be NULL. */
 DT_NODISCARD dt_status dt_sweep_add(dt_sweep *sweep, const dt_cell *cell);
+/* The same; a cell of its name that is there goes. */
+DT_NODISCARD dt_status dt_sweep_put(dt_sweep *sweep, const dt_cell *cell);
 /* The cell of this name, or NULL. */
 const dt_cell *dt_sweep_find(const dt_sweep *sweep, const dt_cell *name);
 
-/* Write path atomically; what was there is kept as path + ".before". DT_EIO. */
+/* Write path atomically; what was there, whole or not, is kept as path + ".before". DT_EIO. */
 DT_NODISCARD dt_status dt_sweep_write(const char *path, const dt_sweep *sweep);
+/* Is it a sweep's file, by what it says of itself? DT_EIO: it cannot be read, or is damaged. */
+DT_NODISCARD dt_status dt_sweep_is(const char *path, bool *is_sweep);
 /* DT_EIO: missing, damaged, not a sweep file, newer. Columns and attributes that an older file
  * lacks are unknown. */
 DT_NODISCARD dt_status dt_sweep_read(const char *path, dt_sweep **out);

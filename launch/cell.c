@@ -116,33 +116,41 @@ static double *curve(const run *r, int column) {
     return r->cell->curve + (size_t)column * (size_t)(r->job->spec->epochs + 1);
 }
 
-static dt_status take_point(run *r, int64_t i) {
+/* Of the whole test set. */
+static dt_status evaluate(run *r, dt_evaluation *test) {
     dt_setup *s = &r->setup;
-    dt_evaluation test;
-    int64_t count = r->sums[DT_SUM_COUNT];
     double begin = dt_now();
     dt_status status =
-        dt_evaluate_set(s, DT_TEST, NULL, (int64_t)s->data->test.n, wants_stop, r, NULL, &test);
+        dt_evaluate_set(s, DT_TEST, NULL, (int64_t)s->data->test.n, wants_stop, r, NULL, test);
+    dt_trace_span(r->job->trace, "evaluation", begin, dt_now());
+    r->evaluation_seconds += dt_now() - begin;
     if (status == DT_EDIVERGED)
         return dt_fail(status, "diverged by step %lld: the test loss is not finite",
                        (long long)r->step);
-    DT_TRY(status);
-    dt_trace_span(r->job->trace, "evaluation", begin, dt_now());
-    r->evaluation_seconds += dt_now() - begin;
+    return status;
+}
+
+static dt_status take_point(run *r, int64_t i) {
+    const dt_setup *s = &r->setup;
+    dt_evaluation test;
+    int64_t count = r->sums[DT_SUM_COUNT];
     dt_cell *cell = r->cell;
+    curve(r, DT_CURVE_STEP)[i] = (double)r->step;
+    curve(r, DT_CURVE_EPOCH)[i] = (double)r->images / (double)s->n_train;
+    curve(r, DT_CURVE_SECONDS)[i] = r->train_seconds;
+    if (r->step == 0 && !s->options.init[0]) /* random weights: everybody knows */
+        return DT_OK;
+    DT_TRY(evaluate(r, &test));
     cell->train_loss =
         count ? ldexp((double)r->sums[DT_SUM_LOSS], -DT_LOSS_BITS) / (double)count : NAN;
     cell->train_accuracy = count ? 100.0 * (double)r->sums[DT_SUM_CORRECT] / (double)count : NAN;
     cell->test_loss = test.loss;
     cell->test_accuracy = test.accuracy;
     cell->test_correct = test.correct;
-    curve(r, DT_CURVE_STEP)[i] = (double)r->step;
-    curve(r, DT_CURVE_EPOCH)[i] = (double)r->images / (double)s->n_train;
     curve(r, DT_CURVE_TRAIN_LOSS)[i] = cell->train_loss;
     curve(r, DT_CURVE_TRAIN_ACCURACY)[i] = cell->train_accuracy;
     curve(r, DT_CURVE_TEST_LOSS)[i] = test.loss;
     curve(r, DT_CURVE_TEST_ACCURACY)[i] = test.accuracy;
-    curve(r, DT_CURVE_SECONDS)[i] = r->train_seconds;
     memset(r->sums, 0, sizeof r->sums);
     return DT_OK;
 }
@@ -276,6 +284,13 @@ static dt_status digest_parameters(run *r) {
     return dt_comm_agree(s->comm, status);
 }
 
+/* What a time cell measures besides its steps. */
+static dt_status time_others(run *r) {
+    dt_evaluation unused;
+    DT_TRY(time_all_reduce(r));
+    return evaluate(r, &unused);
+}
+
 static dt_status run_cell(run *r, double started) {
     DT_TRY(begin(r));
     dt_progress_phase(DT_PHASE_TRAINING);
@@ -284,11 +299,11 @@ static dt_status run_cell(run *r, double started) {
     DT_TRY(r->cell->kind == DT_CELL_TIME ? time_steps(r) : train(r));
     DT_TRY(gather_phases(r));
     r->cell->seconds = r->train_seconds;
-    r->cell->evaluation_seconds = r->evaluation_seconds;
     r->cell->images_per_second = (double)r->images / r->train_seconds;
     DT_TRY(dt_check_ranks(&r->setup, r->step / r->steps_per_epoch));
     if (r->cell->kind == DT_CELL_TIME)
-        DT_TRY(time_all_reduce(r));
+        DT_TRY(time_others(r));
+    r->cell->evaluation_seconds = r->evaluation_seconds;
     return digest_parameters(r);
 }
 

@@ -143,6 +143,13 @@ dt_estimate dt_difference(const dt_pooled *pooled, double mean_a, size_t na, dou
     return (dt_estimate){difference, difference - half, difference + half};
 }
 
+size_t dt_draw(uint32_t r, uint32_t i, size_t n) {
+    const uint32_t counter[4] = {i, r, 0, 0}, key[2] = {0x5eed, 1};
+    uint32_t bits[4];
+    dt_philox4x32(counter, key, bits);
+    return (size_t)(((uint64_t)bits[0] * n) >> 32);
+}
+
 /* --- the power law --- */
 
 typedef struct { /* points, and the weight of each: 1 / the mean of its size */
@@ -223,14 +230,6 @@ static size_t weigh(const double *n, const double *err, size_t count, double *we
     return sizes;
 }
 
-/* Index i of draw number r, below n. */
-static size_t draw(uint32_t r, uint32_t i, size_t n) {
-    const uint32_t counter[4] = {i, r, 0, 0}, key[2] = {0x5eed, 1};
-    uint32_t bits[4];
-    dt_philox4x32(counter, key, bits);
-    return (size_t)(((uint64_t)bits[0] * n) >> 32);
-}
-
 /* Residuals, scaled to one variance and to the degrees of freedom that the fit took, are dealt out
  * anew and the law fitted again. residual and err: room for count values. */
 static void bootstrap(const power_points *p, const double law[3], double *residual, double *err,
@@ -244,7 +243,7 @@ static void bootstrap(const power_points *p, const double law[3], double *residu
     for (uint32_t r = 0; r < DT_BOOTSTRAP; r++) {
         for (size_t i = 0; i < p->count; i++) {
             double value = power_value(law, p->n[i]);
-            err[i] = fmax(0, value + sqrt(value) * residual[draw(r, (uint32_t)i, p->count)]);
+            err[i] = fmax(0, value + sqrt(value) * residual[dt_draw(r, (uint32_t)i, p->count)]);
         }
         power_search(&drawn, replica[r]);
     }

@@ -30,6 +30,9 @@ dt_estimate dt_mean_estimate(const double *v, size_t n);
  * one is not. NaN for n = 0. */
 dt_estimate dt_wilson(int64_t successes, int64_t n, double inside);
 
+/* Number i of draw r of a bootstrap: below n, the same in every call. */
+size_t dt_draw(uint32_t r, uint32_t i, size_t n);
+
 /* --- differences between groups of repeats --- */
 
 /* Groups share one unknown deviation: with three seeds each, a group's own is worth little, but

@@ -8,8 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "dist/watchdog.h"
+#include "io/clock.h"
 #include "io/log.h"
+#include "io/progress.h"
 
 static const double CONNECT_SECONDS = 30, ABORT_SECONDS = 5;
 enum { MOST_STAGED = 64 << 20 }; /* bytes of pinned memory */
@@ -160,8 +165,58 @@ const char *dt_gpus_transport(const dt_gpus *g) {
     return g->nccl ? "NCCL" : g->stage ? "MPI through host memory" : "";
 }
 
+/* The watchdog leaves within a second; until then the peers' NCCL may learn of it. */
+static void leave_with_watchdog(dt_gpus *g) {
+    if (g->nccl)
+        g->plugin->nccl_abort(g->nccl, ABORT_SECONDS);
+    for (;;)
+        pause();
+}
+
 dt_status dt_gpus_poll(dt_gpus *g) {
+    if (dt_watchdog_is_ending())
+        leave_with_watchdog(g);
     return g->nccl ? g->plugin->nccl_poll(g->nccl) : DT_OK;
+}
+
+/* Sleeps between looks: from 20 us, which no step is shorter than, to 1 ms. */
+static void nap(long *nanoseconds) {
+    struct timespec pause = {.tv_nsec = *nanoseconds ? *nanoseconds : 20000};
+    nanosleep(&pause, NULL);
+    *nanoseconds = pause.tv_nsec < 1000000 ? 2 * pause.tv_nsec : pause.tv_nsec;
+}
+
+dt_status dt_gpus_collect(dt_gpus *g, const dt_backend *backend, dt_device *device,
+                          dt_step_outcome *out) {
+    dt_status status = DT_OK;
+    dt_progress_wait(true); /* the device waits for other ranks' devices, as likely as not */
+    for (long pause = 0; status == DT_OK; nap(&pause)) {
+        bool done = false;
+        status = backend->collect(device, false, &done, out);
+        if (status != DT_OK || done)
+            break;
+        status = dt_gpus_poll(g);
+    }
+    dt_progress_wait(false);
+    return status;
+}
+
+void dt_gpus_settle(dt_gpus *g, const dt_backend *backend, dt_device *device, double seconds) {
+    double end = dt_now() + seconds;
+    for (long pause = 0; backend->idle; nap(&pause)) {
+        bool idle = true;
+        dt_status status = backend->idle(device, &idle);
+        if (idle) /* or it has failed: nobody has to wait for it */
+            return;
+        status = dt_gpus_poll(g);
+        if (status == DT_OK && dt_now() > end)
+            status = dt_fail(DT_EPEER,
+                             "the GPU is not done with its last steps within %g s: the sums of "
+                             "another rank may be missing",
+                             seconds);
+        if (status != DT_OK)
+            dt_gpus_abort(g, status);
+    }
 }
 
 void dt_gpus_abort(dt_gpus *g, dt_status status) {
@@ -171,9 +226,17 @@ void dt_gpus_abort(dt_gpus *g, dt_status status) {
     dt_comm_abort(g->comm, (int)status);
 }
 
-void dt_gpus_close(dt_gpus *g) {
-    if (g->nccl)
-        g->plugin->nccl_close(&g->nccl);
+/* A process that NCCL holds on to would hang in its exit, and the others in MPI's. */
+static void end_hard(dt_gpus *g, dt_status status) {
+    if (status == DT_OK)
+        status = dt_fail(DT_EPEER, "all is done, but NCCL does not let go of the other ranks: the "
+                                   "job is ended");
+    dt_gpus_abort(g, status);
+}
+
+void dt_gpus_close(dt_gpus *g, dt_status status) {
+    if (g->nccl && !g->plugin->nccl_close(&g->nccl))
+        end_hard(g, status);
     if (g->stage)
         g->plugin->stage_close(&g->stage);
     free(g->all);

@@ -108,6 +108,15 @@ static void log_epoch(dt_history *h, const dt_epoch_line *line) {
     log_line(h, &j);
 }
 
+void dt_history_end(dt_history *h, dt_status status) {
+    dt_json j = {0};
+    log_event(&j, "end");
+    dt_json_int(&j, "epoch", h->at->epoch);
+    dt_json_int(&j, "step", h->at->step);
+    dt_json_int(&j, "exit_code", (int)status);
+    log_line(h, &j);
+}
+
 /* -- TensorBoard ----------------------------------------------------------------------------- */
 
 static void events_step(const dt_history *h, const dt_step_row *row) {

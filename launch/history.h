@@ -34,6 +34,8 @@ void dt_history_epoch(dt_history *history, const dt_epoch_line *line, const int6
 /* The tables, with all rows and the attributes that say how the run stands: status is DT_OK ..., or
  * -1 while it goes on. */
 dt_run *dt_history_tables(dt_history *history, int status);
+/* The last line of log.jsonl, when everything else is written. */
+void dt_history_end(dt_history *history, dt_status status);
 /* The test accuracy of the last row, percent; NaN if there is none. */
 double dt_history_test_accuracy(const dt_history *history);
 /* Lines and rows lost. */

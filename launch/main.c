@@ -13,7 +13,9 @@
 #include "io/progress.h"
 #include "launch/bench.h"
 #include "launch/devices.h"
+#include "launch/doctor.h"
 #include "launch/manual.h"
+#include "launch/predict.h"
 #include "launch/report.h"
 #include "launch/sweep.h"
 #include "launch/term.h"
@@ -61,7 +63,9 @@ static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm
         return dt_bench(options, gpus, comm);
     case DT_CMD_SWEEP:
     case DT_CMD_REPORT:
+    case DT_CMD_PREDICT:
     case DT_CMD_DEVICES:
+    case DT_CMD_DOCTOR:
         break;
     }
     return DT_OK;
@@ -72,15 +76,19 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
     dt_options_resolve(options);
     if (options->command == DT_CMD_DEVICES) /* looks at all there is */
         return dt_devices(options, comm);
+    if (options->command == DT_CMD_DOCTOR)
+        return dt_doctor(options, comm);
     if (options->command == DT_CMD_SWEEP) /* compares ranks on CPUs */
         return dt_sweep_main(options, dt_backend_find("cpu"), comm);
     if (options->command == DT_CMD_REPORT)
         return dt_report(options, comm);
+    if (options->command == DT_CMD_PREDICT)
+        return dt_predict(options, comm);
     dt_gpus gpus;
     dt_status status = dt_gpus_open(&gpus, options, comm);
     if (status == DT_OK)
         status = compute(options, &gpus, comm);
-    dt_gpus_close(&gpus);
+    dt_gpus_close(&gpus, status);
     return status;
 }
 

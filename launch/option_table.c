@@ -13,13 +13,15 @@ enum {
     CELLS = DT_CMD_TRAIN | DT_CMD_SWEEP,
     RUNS = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL,
     COMPUTES = DT_CMD_TRAIN | DT_CMD_EVAL | DT_CMD_BENCH,
-    PLACES = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH
+    PLACES = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH | DT_CMD_DOCTOR,
+    LOOKS = DT_CMD_PREDICT
 };
 
 /* Seeds end at 2^53 so that every reader of the JSON gets them exactly. */
 const dt_option dt_option_table[] = {
-    {"data", DT_OPTION_TEXT, FIELD(data), .initial = "data/mnist", .metavar = "DIR", .group = "Data", .commands = RUNS,
-     .help = "directory with four IDX files, plain or .gz: images and labels, train and t10k"},
+    {"data", DT_OPTION_TEXT, FIELD(data), .initial = "data/mnist", .metavar = "DIR", .group = "Data",
+     .commands = RUNS | DT_CMD_DOCTOR,
+     .help = "directory with four IDX files, plain or .gz: images and labels, train and t10k; eval: t10k alone"},
     {"samples", DT_OPTION_INT, FIELD(samples), .min = 1, .max = 1e12, .word = "all", .word_value = 0, .initial = "all",
      .metavar = "N", .group = "Data", .commands = TRAIN, .changes_bits = true,
      .help = "train on N samples of the training set; a larger N takes the same ones and more"},
@@ -31,14 +33,17 @@ const dt_option dt_option_table[] = {
      .help = "hold out N of those to choose best.h5 by; 0: the test set chooses"},
 
     {"model", DT_OPTION_TEXT, FIELD(model), .initial = "cnn", .metavar = "NAME|SPEC", .group = "Model",
-     .commands = CELLS, .changes_bits = true,
+     .commands = TRAIN, .changes_bits = true,
      .help = "cnn, fast, lenet5, mlp, or layers in words: \"conv 32 3; relu; pool 2; fc 10\""},
+    {"model", DT_OPTION_TEXT, FIELD(model), .initial = "fast", .metavar = "NAME|SPEC", .group = "Model",
+     .commands = SWEEP, .changes_bits = true,
+     .help = "fast, cnn, lenet5, mlp, or layers in words; fast, as cnn takes three times as long for all the trainings"},
     {"init", DT_OPTION_TEXT, FIELD(init), .initial = "", .shown = "random", .metavar = "CHECKPOINT", .group = "Model",
      .commands = CELLS, .changes_bits = true,
      .help = "start from the parameters of a checkpoint of the same network"},
     {"seed", DT_OPTION_INT, FIELD(seed), .min = 0, .max = 9007199254740992.0, .initial = "1", .metavar = "S",
      .group = "Model", .commands = CELLS, .changes_bits = true,
-     .help = "of everything random: initial parameters, order of samples, dropout"},
+     .help = "of everything random: initial parameters, order of samples, dropout, augmentation"},
 
     {"ranks", DT_OPTION_TEXT, FIELD(ranks), .initial = "auto", .shown = "auto: 1, 2, 4, ... and all", .metavar = "LIST",
      .group = "Sweep", .commands = SWEEP, .help = "numbers of ranks to compare: 1,2,4; at most those that mpirun starts"},
@@ -63,6 +68,9 @@ const dt_option dt_option_table[] = {
     {"micro-batch", DT_OPTION_INT, FIELD(micro_batch), .min = 1, .max = 65536, .word = "auto", .word_value = 0,
      .initial = "auto", .shown = "auto: 16, on a GPU 128", .metavar = "M", .group = "Training", .commands = RUNS, .changes_bits = true,
      .help = "samples that one worker computes at a time; at most B/M workers have work"},
+    {"augment", DT_OPTION_WORD, FIELD(augment), .words = "none|affine|elastic", .initial = "none", .group = "Training",
+     .commands = CELLS, .changes_bits = true,
+     .help = "new pictures in every epoch: affine turns, moves, scales, shears, thickens; elastic bends too"},
     {"target-accuracy", DT_OPTION_NUMBER, FIELD(target_accuracy), .min = 1e-9, .max = 100, .word = "off",
      .word_value = 0, .initial = "off", .metavar = "PERCENT", .group = "Training", .commands = TRAIN,
      .help = "stop after the epoch that reaches it"},
@@ -118,6 +126,8 @@ const dt_option dt_option_table[] = {
     {"out", DT_OPTION_TEXT, FIELD(out), .initial = "", .shown = "sweeps/latest if it is not done, else sweeps/<date>-<time>",
      .metavar = "DIR", .group = "Run", .commands = SWEEP,
      .help = "directory for sweep.h5; a sweep that is there goes on"},
+    {"out", DT_OPTION_TEXT, FIELD(out), .initial = "", .shown = "runs", .metavar = "DIR", .group = "Run",
+     .commands = DT_CMD_DOCTOR, .help = "run directory to try: rank 0 leaves a file there for a moment"},
     {"resume", DT_OPTION_FLAG, FIELD(resume), .initial = "no", .group = "Run", .commands = TRAIN,
      .help = "go on in --out (default runs/latest), from its newest whole checkpoint if it has one"},
     {"checkpoint-every", DT_OPTION_INT, FIELD(checkpoint_every), .min = 1, .max = 1e12, .word = "epoch",
@@ -135,7 +145,7 @@ const dt_option dt_option_table[] = {
     {"stall-timeout", DT_OPTION_SECONDS, FIELD(stall_timeout), .min = 0, .max = 1e9, .word = "off", .word_value = 0,
      .initial = "60", .metavar = "TIME", .group = "Run", .commands = RUNS,
      .help = "end the job, exit code 6, when a rank makes no progress for so long; three times that while starting up"},
-    {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL,
+    {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL | LOOKS,
      .help = "of a run directory take latest.h5, not best.h5"},
 
     {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "report, beside the first RUN", .metavar = "DIR",
@@ -144,7 +154,7 @@ const dt_option dt_option_table[] = {
 
     {"progress", DT_OPTION_WORD, FIELD(progress), .words = "auto|bar|lines|none", .initial = "auto",
      .group = "Output", .commands = TRAIN, .help = "auto: a bar on a terminal, lines elsewhere"},
-    {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES,
+    {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES | DT_CMD_PREDICT,
      .help = "JSON on stdout instead of text"},
     {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS | DT_CMD_REPORT,
      .help = "print warnings and errors only; eval: and its result"},
@@ -163,13 +173,23 @@ const dt_command_row dt_command_table[] = {
      "laid over each other. Writes index.html, which needs nothing else, and beside it the figures as SVG and PNG with "
      "their gnuplot scripts, and the tables as CSV. Needs gnuplot; one process, no launcher."},
     {DT_CMD_EVAL, "eval", "CHECKPOINT", "loss, accuracy and confusion matrix of a checkpoint",
-     "Evaluates a checkpoint on the test set of --data. CHECKPOINT is a file, or a run directory: then its best.h5."},
+     "Evaluates a checkpoint on the test set of --data, which needs no training set. CHECKPOINT is a file, or a run directory: then its best.h5."},
+    {DT_CMD_PREDICT, "predict", "CHECKPOINT IMAGE...", "the digit in a picture, with its probability",
+     "Says which digit each picture shows. IMAGE is PNG, JPEG, PGM or PPM of any size, colour and polarity, which is made "
+     "into a digit as MNIST's are; or an IDX file, plain or .gz, whose pictures are taken as they are. A picture without ink "
+     "or far from a digit is told as such, with the figure behind it. One line a picture; exit code 3 if one could not be "
+     "read."},
     {DT_CMD_DEVICES, "devices", NULL, "what every rank can compute with",
      "Prints the devices, instruction sets and libraries that each rank sees, and why one is not available."},
     {DT_CMD_BENCH, "bench", NULL, "self-test: arithmetic, memory and all-reduce",
      "Measures the multiply-add peak of the cores, the memory bandwidth, and latency and bandwidth of the all-reduce "
      "between the ranks; checks every sum. On GPUs also training steps in each precision, and what is launched for "
      "one."},
+    {DT_CMD_DOCTOR, "doctor", NULL, "what goes wrong in the first hour on a cluster, with its fix",
+     "Looks for what goes wrong in the first hour: how the job was launched, cores, GPUs, versions and data that differ "
+     "between hosts, clocks, the run directory and its locks, sums, links and the slowest pair of hosts. Each with its "
+     "fix. Start it as the training would be started. Exit code 0: nothing is wrong, but maybe warnings; else that of "
+     "the first thing that is: 3 data, 4 run directory, 5 versions, 6 sums."},
     {0}};
 /* clang-format on */
 

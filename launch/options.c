@@ -104,28 +104,46 @@ static dt_status parse_option(const dt_command_row *command, int argc, char *con
 }
 
 /* Behind those that are there; the list ends with an empty text. */
-static dt_status add_subject(const char *text, dt_options *options) {
+static dt_status add_subject(const char *command, const char *text, dt_options *options) {
     char *at = options->subjects, *end = at + sizeof options->subjects;
     while (*at)
         at += strlen(at) + 1;
     if (strlen(text) + 2 > (size_t)(end - at))
-        return dt_fail(DT_EUSAGE, "report: the names of its files are longer than %zu characters",
-                       sizeof options->subjects - 2);
+        return dt_fail(DT_EUSAGE,
+                       "%s: the names of its files are longer than %zu characters; xargs can split "
+                       "a longer list",
+                       command, sizeof options->subjects - 2);
     strcpy(at, text);
     return DT_OK;
 }
 
-static dt_status parse_argument(const dt_command_row *command, const char *text,
+/* How many arguments the words of a row ask for, "CHECKPOINT IMAGE..." for two or more. */
+static int words_of(const char *argument) {
+    int n = argument != NULL;
+    for (; argument && *argument; argument++)
+        n += *argument == ' ';
+    return n;
+}
+
+static bool takes_any_number(const dt_command_row *command) {
+    return command->argument && strstr(command->argument, "...");
+}
+
+/* Argument number n, from 0. */
+static dt_status parse_argument(const dt_command_row *command, int n, const char *text,
                                 dt_options *options) {
-    if (command->command == DT_CMD_REPORT && text[0])
-        return add_subject(text, options);
-    if (!command->argument || options->checkpoint[0]) {
+    if (n >= words_of(command->argument) && !takes_any_number(command)) {
         for (const dt_command_row *row = dt_command_table; row->name; row++)
             if (strcmp(row->name, text) == 0)
                 return dt_fail(DT_EUSAGE, "the command comes first: dtrain %s ...", text);
         return dt_fail(DT_EUSAGE, "%s: '%s' is one argument too many%s", command->name, text,
                        command->argument ? "" : " (options begin with --)");
     }
+    if (!text[0])
+        return dt_fail(DT_EUSAGE, "%s: an argument is empty; it takes %s", command->name,
+                       command->argument);
+    if (n > 0 || strncmp(command->argument, "CHECKPOINT", strlen("CHECKPOINT")) != 0)
+        return add_subject(command->name, text, options);
     if (strlen(text) >= sizeof options->checkpoint)
         return dt_fail(DT_EUSAGE, "%s: a path of %zu characters is too long", command->argument,
                        strlen(text));
@@ -135,26 +153,28 @@ static dt_status parse_argument(const dt_command_row *command, const char *text,
 
 static dt_status parse_line(const dt_command_row *command, int from, int argc, char *const *argv,
                             dt_options *options) {
+    const dt_option *out = dt_option_find("out", strlen("out"), (unsigned)command->command);
     bool only_arguments = false;
+    int n = 0;
     for (int i = from; i < argc; i++) {
         if (!only_arguments && strcmp(argv[i], "--") == 0)
             only_arguments = true;
         else if (!only_arguments && strncmp(argv[i], "--", 2) == 0)
             DT_TRY(parse_option(command, argc, argv, &i, options));
-        else if (!only_arguments && strcmp(argv[i], "-o") == 0 &&
-                 command->command == DT_CMD_REPORT && i + 1 < argc)
-            DT_TRY(dt_option_set(dt_option_find("out", strlen("out"), DT_CMD_REPORT), "-o",
-                                 argv[++i], options));
+        else if (!only_arguments && strcmp(argv[i], "-o") == 0 && out && command->argument &&
+                 i + 1 < argc)
+            DT_TRY(dt_option_set(out, "-o", argv[++i], options));
         else if (!only_arguments && argv[i][0] == '-' && argv[i][1])
             return dt_fail(DT_EUSAGE,
                            "unknown option %s; options have two dashes, dtrain %s --help lists all",
                            argv[i], command->name);
         else
-            DT_TRY(parse_argument(command, argv[i], options));
+            DT_TRY(parse_argument(command, n++, argv[i], options));
     }
-    if (command->argument && !options->checkpoint[0] && !options->subjects[0])
-        return dt_fail(DT_EUSAGE, "%s needs an argument: dtrain %s %s", command->name,
-                       command->name, command->argument);
+    if (n < words_of(command->argument))
+        return dt_fail(DT_EUSAGE, "%s needs %s: dtrain %s %s", command->name,
+                       words_of(command->argument) > 1 ? "arguments" : "an argument", command->name,
+                       command->argument);
     return DT_OK;
 }
 
@@ -231,9 +251,12 @@ static dt_status check_together(const dt_options *options) {
     return DT_OK;
 }
 
+/* A field may be of several rows: the command's own row counts. */
 static dt_status set_initial(dt_options *options) {
-    for (const dt_option *option = dt_option_table; option->name; option++)
-        DT_TRY(dt_option_set(option, option->name, option->initial, options));
+    for (int own = 0; own < 2; own++)
+        for (const dt_option *option = dt_option_table; option->name; option++)
+            if (!own || (option->commands & (unsigned)options->command))
+                DT_TRY(dt_option_set(option, option->name, option->initial, options));
     return DT_OK;
 }
 

@@ -20,7 +20,9 @@ typedef enum { /* bits of a mask: which commands know an option */
                DT_CMD_DEVICES = 4,
                DT_CMD_BENCH = 8,
                DT_CMD_SWEEP = 16,
-               DT_CMD_REPORT = 32
+               DT_CMD_REPORT = 32,
+               DT_CMD_PREDICT = 64,
+               DT_CMD_DOCTOR = 1024
 } dt_command;
 
 typedef enum { /* what main does with the command */
@@ -31,8 +33,8 @@ typedef enum { /* what main does with the command */
                DT_ACTION_COMPLETION /* for bash */
 } dt_action;
 
-/* Values of the enumerated options, in the order of their words. --optimizer, --schedule and
- * --precision hold a dt_optimizer, dt_schedule and dt_precision. */
+/* Values of the enumerated options, in the order of their words. --optimizer, --schedule,
+ * --precision and --augment hold a dt_optimizer, dt_schedule, dt_precision and dt_augment. */
 enum { DT_DEVICE_AUTO, DT_DEVICE_CPU, DT_DEVICE_CUDA };
 enum { DT_REDUCE_EXACT, DT_REDUCE_FLOAT };
 enum { DT_COMM_AUTO, DT_COMM_MPI, DT_COMM_NCCL };
@@ -41,7 +43,7 @@ enum { DT_SCALING_OF_STRONG, DT_SCALING_OF_WEAK, DT_SCALING_OF_BOTH, DT_SCALING_
 enum { DT_BUDGET_OF_EPOCHS, DT_BUDGET_OF_STEPS, DT_BUDGET_OF_BOTH, DT_BUDGET_OF_NONE };
 enum { DT_PROGRESS_AUTO, DT_PROGRESS_BAR, DT_PROGRESS_LINES, DT_PROGRESS_NONE };
 
-enum { DT_TEXT_MAX = 1024 };
+enum { DT_TEXT_MAX = 1024, DT_SUBJECTS_MAX = 1 << 16 };
 
 /* Plain data without pointers: rank 0's is broadcast as bytes. */
 typedef struct {
@@ -49,9 +51,9 @@ typedef struct {
     dt_action action;
     char data[DT_PATH_MAX], init[DT_PATH_MAX];
     char out[DT_PATH_MAX];          /* "" = runs/<date>-<time>, or runs/latest with resume */
-    char checkpoint[DT_PATH_MAX];   /* eval's argument: a file or a run directory */
-    char subjects[4 * DT_PATH_MAX]; /* report's arguments, each ended by a 0, the last by another */
-    char report[DT_PATH_MAX];       /* "" = beside the first of them */
+    char checkpoint[DT_PATH_MAX];   /* the argument CHECKPOINT: a file or a run directory */
+    char subjects[DT_SUBJECTS_MAX]; /* the other arguments, each ended by a 0, the last by two */
+    char report[DT_PATH_MAX];       /* where results go; of report "" = beside the first subject */
     char model[DT_TEXT_MAX];
     int64_t samples; /* 0 = all */
     int64_t validation;
@@ -65,6 +67,7 @@ typedef struct {
     double clip_norm;                  /* 0 = off */
     double label_smoothing;
     int64_t warmup; /* steps */
+    int augment;    /* a dt_augment */
     bool nesterov, no_graph;
     int64_t threads;          /* 0 = share of the cores */
     int64_t checkpoint_every; /* steps; 0 = after each epoch only */

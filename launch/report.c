@@ -4,16 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "launch/predict.h"
 
 /* path becomes name within it if it is a directory. */
 static dt_status file_of(const char *subject, char path[DT_PATH_MAX], bool *is_sweep) {
     struct stat st;
     bool is_dir = stat(subject, &st) == 0 && S_ISDIR(st.st_mode);
     if (!is_dir) {
-        const char *base = strrchr(subject, '/');
-        *is_sweep = strstr(base ? base : subject, "sweep") != NULL;
         snprintf(path, DT_PATH_MAX, "%s", subject);
-        return DT_OK;
+        return dt_sweep_is(path, is_sweep);
     }
     DT_TRY(dt_path_join(path, subject, "sweep.h5"));
     *is_sweep = dt_path_exists(path);
@@ -110,10 +109,7 @@ dt_status dt_report(const dt_options *options, dt_comm *comm) {
     char path[DT_PATH_MAX];
     bool is_sweep;
     int n = count_subjects(options);
-    if (dt_comm_size(comm) > 1)
-        return dt_fail(DT_EUSAGE,
-                       "report is for one process, this job has %d: run it without mpirun",
-                       dt_comm_size(comm));
+    DT_TRY(dt_alone("report", comm));
     if (n > RUNS_MAX)
         return dt_fail(DT_EUSAGE, "report takes up to %d runs, these are %d", RUNS_MAX, n);
     DT_TRY(file_of(options->subjects, path, &is_sweep));

@@ -7,6 +7,7 @@
 #include "io/sweepfile.h"
 #include "launch/options.h"
 #include "launch/page.h"
+#include "launch/report_rows.h"
 
 /* One process. DT_EUSAGE: several ranks, a sweep together with others, nothing to draw. DT_EIO: a
  * file that cannot be read, or the page not be written. DT_EDEVICE: no gnuplot. */
@@ -15,6 +16,7 @@ DT_NODISCARD dt_status dt_report(const dt_options *options, dt_comm *comm);
 /* The parts of a page. A failure is remembered by the page. */
 void dt_report_data(dt_page *page, const dt_sweep *sweep);    /* what more data buys */
 void dt_report_scaling(dt_page *page, const dt_sweep *sweep); /* what more ranks buy */
+void dt_report_model(dt_page *page, const dt_sweep *sweep, const dt_rows *rows);
 void dt_report_sweep_origin(dt_page *page, const dt_sweep *sweep);
 void dt_report_runs(dt_page *page, const dt_run *const *runs, const char *const *names, int n);
 

@@ -8,9 +8,10 @@
 #include <string.h>
 #include "launch/fit.h"
 #include "launch/report.h"
+#include "launch/sweep_plan.h"
 #include "launch/term.h"
 
-enum { GROUPS = 64, SEEDS = 64, SHOWN = 7 };
+enum { GROUPS = DT_LIST_MAX, SEEDS = 1000 /* most of --seeds */, SHOWN = 7 };
 
 typedef struct {
     int64_t samples;
@@ -23,6 +24,7 @@ typedef struct {
 typedef struct {
     group g[GROUPS]; /* ascending by samples */
     int n;
+    size_t left_out; /* cells for which there was no room */
     int64_t budget;
 } groups;
 
@@ -51,8 +53,10 @@ static void collect(const dt_sweep *sweep, int64_t budget, groups *all) {
             !isfinite(c->test_accuracy))
             continue;
         group *g = group_for(all, c->samples);
-        if (!g || g->n == SEEDS)
+        if (!g || g->n == SEEDS) {
+            all->left_out++;
             continue;
+        }
         g->accuracy[g->n] = c->test_accuracy;
         g->cell[g->n++] = c;
     }
@@ -66,6 +70,13 @@ static const dt_cell *timed(const group *g) {
         if (g->cell[i]->alone && isfinite(g->cell[i]->seconds))
             return g->cell[i];
     return NULL;
+}
+
+static bool any_timed(const groups *all) {
+    for (int i = 0; i < all->n; i++)
+        if (timed(&all->g[i]))
+            return true;
+    return false;
 }
 
 /* Mean over the seeds of point i of a column of the curves. */
@@ -185,8 +196,6 @@ static void plot_time_accuracy(dt_page *page, const dt_sweep *sweep, const group
             fprintf(f, "%s$n%d with linespoints lt %d title '%s'", line > 1 ? ", " : "", i, line,
                     dt_text_thousands(all->g[i].samples, number));
         }
-    if (!line)
-        fputs("NaN notitle", f);
     dt_page_figure_end(page, "One point an epoch, one line a size (samples), of the cells that ran "
                              "alone; evaluations are not counted as time.");
 }
@@ -262,24 +271,31 @@ static void say_enough(dt_page *page, const groups *all) {
         return;
     }
     const group *last = &all->g[all->n - 1];
-    int first = all->n - 1;
+    int first = all->n - 1,
+        other; /* the least that cannot be told from the last; the next lesser */
     dt_estimate d = {0}, within = {0};
-    for (int i = all->n - 2; i >= 0; i--) {
-        d = dt_difference(&pooled, all->g[i].mean.value, all->g[i].n, last->mean.value, last->n);
+    for (other = all->n - 2; other >= 0; other--) {
+        const group *g = &all->g[other];
+        d = dt_difference(&pooled, g->mean.value, g->n, last->mean.value, last->n);
         if (d.low > 0 || d.high < 0)
             break;
-        first = i;
+        first = other;
         within = d;
     }
     dt_text_thousands(last->samples, a);
-    if (first == all->n - 1) {
+    if (other >= 0 && d.high < 0)
+        dt_page_say(page,
+                    "More data does not help here: %s samples are %.2f points worse than %s (95 %% "
+                    "interval %.2f to %.2f). Something else decides, such as the learning rate.",
+                    a, -d.value, dt_text_thousands(all->g[other].samples, b), -d.high, -d.low);
+    else if (first == all->n - 1)
         dt_page_say(
             page,
             "More data helps up to the largest size: %s samples are %.2f points better than "
             "%s (95 %% interval %.2f to %.2f).",
-            a, d.value, dt_text_thousands(all->g[first - 1].samples, b), d.low, d.high);
+            a, d.value, dt_text_thousands(all->g[other].samples, b), d.low, d.high);
+    if (first == all->n - 1)
         return;
-    }
     dt_page_say(page,
                 "From %s samples on, more data is no longer distinguishable from noise: %s samples "
                 "differ by %+.2f points (95 %% interval %+.2f to %+.2f, %.0f degrees of freedom).",
@@ -360,16 +376,26 @@ void dt_report_data(dt_page *page, const dt_sweep *sweep) {
         say_enough(page, first);
         say_noise(page, sweep, first);
         say_time(page, first);
-        plot_size_time(page, first);
+        if (first->left_out)
+            dt_page_note(page,
+                         "%zu accuracy cells are left out: there is room for %d sizes of %d "
+                         "seeds.",
+                         first->left_out, GROUPS, SEEDS);
+        if (any_timed(first))
+            plot_size_time(page, first);
+        else
+            dt_page_note(page, "No cell ran alone: there are no training times to show, as cells "
+                               "that share the machine slow each other down.");
         plot_size_accuracy(page, epochs, steps);
         plot_curves(page, sweep, first, "epoch-loss", "Training loss by epoch", DT_CURVE_TRAIN_LOSS,
                     "training loss (nat)", "set logscale y",
                     "Mean over the seeds, one line a size (samples); the loss of an epoch is that "
                     "of its samples while it trains.");
-        plot_time_accuracy(page, sweep, first);
+        if (any_timed(first))
+            plot_time_accuracy(page, sweep, first);
         plot_curves(page, sweep, first, "epoch-test-loss", "Test loss by epoch", DT_CURVE_TEST_LOSS,
                     "test loss (nat)", "set logscale y",
-                    "Mean over the seeds, one line a size; epoch 0 is the untrained network.");
+                    "Mean over the seeds, one line a size.");
         plot_curves(page, sweep, first, "epoch-accuracy", "Learning curves by epoch",
                     DT_CURVE_TEST_ACCURACY, "test accuracy (%)",
                     "set xrange [1:*]\nset autoscale xfix\nset format y '%.1f'\nset offsets graph "

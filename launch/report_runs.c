@@ -91,7 +91,7 @@ static void plot_accuracy(dt_page *page, const runs *all) {
                 false);
     write_lines(f, all, "$1>0 ? $1 : NaN", DT_EPOCH_TEST_ACCURACY, "linespoints dt 2 pt 6", " test",
                 true);
-    dt_page_figure_end(page, "The untrained network, epoch 0, is left out.");
+    dt_page_figure_end(page, "Epoch 0, a network given by --init, is left out.");
 }
 
 static void plot_time(dt_page *page, const runs *all) {

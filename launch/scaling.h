@@ -6,7 +6,11 @@
  * nothing to do. jitter is the wait for the slowest rank, g(r) = sqrt(2 ln r) as the largest of r
  * normal numbers grows. all-reduce(r) = latency log2(r) + bytes 2 (r - 1) / (r bandwidth), the cost
  * of a ring behind a tree. Latency, bandwidth, overlap and jitter are taken from their own
- * measurements; fix and micro are fitted. Pure functions; nothing here knows of files or ranks. */
+ * measurements; fix and micro are fitted. Pure functions; nothing here knows of files or ranks.
+ *
+ * Intervals hold the uncertainty of all six, by a bootstrap: the residuals of the fit, and the
+ * configurations that the four were measured on, are drawn anew. They cannot hold what no
+ * measurement knows: another network beyond the ranks that were measured. */
 #ifndef DT_LAUNCH_SCALING_H
 #define DT_LAUNCH_SCALING_H
 
@@ -25,15 +29,24 @@ typedef struct { /* one configuration that was measured; seconds a step */
 } dt_step_time;
 
 typedef struct {
-    double fix, micro;         /* seconds; least squares of relative errors, both >= 0 */
-    double jitter;             /* of a rank's computing, as a share of it */
-    double latency, bandwidth; /* seconds; bytes a second, infinite when not known */
-    double overlap;            /* seconds of an all-reduce that hide behind computing */
-    double bytes;
-    size_t n;             /* configurations that it was fitted on */
-    double deviation;     /* of relative errors; NaN for n <= 2 */
-    double covariance[3]; /* fix-fix, fix-micro, micro-micro, in units of deviation^2 */
-    double t;             /* Student's t for the intervals */
+    double fix, micro; /* seconds; least squares of relative errors, both >= 0 */
+    double jitter;     /* of a rank's computing, as a share of it */
+    double latency;    /* seconds */
+    double per_byte;   /* seconds, 1 / bandwidth */
+    double overlap;    /* seconds of an all-reduce that hide behind computing */
+} dt_step_terms;
+
+enum { DT_STEP_REPLICAS = 400 };
+typedef struct {
+    dt_step_terms terms;
+    double bytes;     /* of an all-reduce */
+    size_t n;         /* configurations that it was fitted on */
+    size_t n_reduced; /* those of several ranks, whose all-reduce was timed; 0: nothing is known of
+                         more ranks than one */
+    bool is_known;    /* two of them or more, and of the wait: what these vary by is known */
+    double deviation; /* of relative errors; NaN for n <= 2 */
+    double t;         /* Student's t for the intervals */
+    dt_step_terms replica[DT_STEP_REPLICAS];
 } dt_step_model;
 
 typedef struct { /* seconds; fix + compute + stairs + wait + reduce = total.value */
@@ -50,7 +63,8 @@ bool dt_step_fit(const dt_step_time *times, size_t n, dt_step_model *model);
  * it; relative error, NaN where the rest determines no fit. */
 double dt_step_left_out(const dt_step_time *times, size_t n, size_t i,
                         bool (*skip)(const dt_step_time *tested, const dt_step_time *other));
-/* A step of k micro-batches on ranks x threads workers. */
+/* A step of k micro-batches on ranks x threads workers. total's interval is that of a measurement,
+ * NaN where what it varies by is not known. */
 dt_step_parts dt_step_predict(const dt_step_model *model, double micros, int64_t ranks,
                               int64_t threads);
 /* T(1) / (ranks T(ranks)), for a step of the same k. */

@@ -135,8 +135,10 @@ static dt_status open_book(sweep *w) {
     dt_status status = DT_OK;
     if (w->rank == 0) {
         status = dt_sweep_book_open(&w->options, &w->setup, (int64_t)w->n, &w->book);
-        for (size_t i = 0; status == DT_OK && i < w->n; i++)
-            w->done[i] = dt_sweep_find(w->book.sweep, &w->cells[i]) != NULL;
+        for (size_t i = 0; status == DT_OK && i < w->n; i++) {
+            const dt_cell *cell = dt_sweep_find(w->book.sweep, &w->cells[i]);
+            w->done[i] = cell && dt_cell_done(cell);
+        }
     }
     DT_TRY(dt_comm_agree(w->comm, status));
     return dt_comm_bcast(w->comm, w->done, w->n * sizeof *w->done, 0);

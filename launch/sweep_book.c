@@ -6,6 +6,7 @@
  * aside, and the version before it is taken. */
 #include "launch/sweep_book.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,14 +21,14 @@ static const char root[] = "sweeps";
 
 /* --- what is there --- */
 
-/* The file, or the version before it. *out is NULL if there is none. */
-static dt_status read_book(const char *path, dt_sweep **out) {
-    char before[DT_PATH_MAX + 8], aside[DT_PATH_MAX + 9], why[DT_ERROR_MAX];
+/* The file, or the version before it: then why says what is wrong with the file, else it is "".
+ * *out is NULL if there is none. */
+static dt_status read_either(const char *path, dt_sweep **out, char why[DT_ERROR_MAX]) {
+    char before[DT_PATH_MAX + 8];
     *out = NULL;
+    why[0] = '\0';
     snprintf(before, sizeof before, "%s.before", path);
-    snprintf(aside, sizeof aside, "%s.damaged", path);
-    bool is_there = dt_path_exists(path);
-    if (!is_there && !dt_path_exists(before))
+    if (!dt_path_exists(path) && !dt_path_exists(before))
         return DT_OK;
     dt_status status = dt_sweep_read(path, out);
     if (status == DT_OK)
@@ -37,9 +38,22 @@ static dt_status read_book(const char *path, dt_sweep **out) {
         dt_error_set(why);
         return status;
     }
+    return DT_OK;
+}
+
+/* The same; a damaged file is put aside, as the next one would be kept in the place of the version
+ * before it, which is the whole one. */
+static dt_status read_book(const char *path, dt_sweep **out) {
+    char aside[DT_PATH_MAX + 9], why[DT_ERROR_MAX];
+    DT_TRY(read_either(path, out, why));
+    if (!*out || !why[0])
+        return DT_OK;
+    snprintf(aside, sizeof aside, "%s.damaged", path);
+    bool is_there = dt_path_exists(path);
+    if (is_there && rename(path, aside) != 0)
+        return dt_fail(DT_EIO, "%s; it cannot be put aside as %s: %s", why, aside, strerror(errno));
     dt_warn("%s: going on with the %zu cells of the version before it%s%s", why, (*out)->n,
-            is_there && rename(path, aside) == 0 ? "; the damaged file is kept as " : "",
-            is_there ? aside : "");
+            is_there ? "; the damaged file is kept as " : "", is_there ? aside : "");
     return DT_OK;
 }
 
@@ -59,22 +73,37 @@ static dt_status same_configuration(const dt_options *options, const dt_setup *s
                        "%s was made on \"%s\", this is \"%s\": times and bits cannot be compared; "
                        "choose another --out",
                        path, sweep->fingerprint, s->fingerprint);
+    if (sweep->ranks != s->size)
+        return dt_fail(DT_EUSAGE,
+                       "%s was made by a job of %lld ranks, this one has %d: their times cannot be "
+                       "compared; start %lld ranks, or choose another --out",
+                       path, (long long)sweep->ranks, s->size, (long long)sweep->ranks);
     if (sweep->points != options->epochs + 1)
         return dt_fail(DT_EIO, "%s: curves of %lld points, not %lld", path,
                        (long long)sweep->points, (long long)options->epochs + 1);
     return DT_OK;
 }
 
-/* Can the sweep in dir go on? Then book->sweep is it. */
+static int64_t count_done(const dt_sweep *sweep) {
+    int64_t n = 0;
+    for (size_t i = 0; i < sweep->n; i++)
+        n += dt_cell_done(&sweep->cells[i]);
+    return n;
+}
+
+/* Can the sweep in dir go on? Then book->dir is it. */
 static bool can_go_on(const char *dir, const dt_options *options, const dt_setup *s,
                       dt_sweep_book *book) {
-    char path[DT_PATH_MAX];
+    char path[DT_PATH_MAX], why[DT_ERROR_MAX];
     dt_sweep *sweep = NULL;
-    if (!dir[0] || dt_path_join(path, dir, "sweep.h5") != DT_OK || !dt_path_exists(path) ||
-        dt_sweep_read(path, &sweep) != DT_OK)
+    if (!dir[0] || dt_path_join(path, dir, "sweep.h5") != DT_OK)
+        return false;
+    if (read_either(path, &sweep, why) != DT_OK)
+        dt_warn("%s: a new sweep begins", why);
+    if (!sweep)
         return false;
     bool fits =
-        sweep->n < (size_t)sweep->planned && same_configuration(options, s, sweep, path) == DT_OK;
+        count_done(sweep) < sweep->planned && same_configuration(options, s, sweep, path) == DT_OK;
     dt_sweep_free(&sweep);
     if (fits)
         snprintf(book->dir, sizeof book->dir, "%s", dir);
@@ -143,7 +172,6 @@ dt_status dt_sweep_book_open(const dt_options *options, const dt_setup *s, int64
         DT_TRY(dt_sweep_create(options->epochs + 1, &book->sweep));
         DT_TRY(describe(options, s, book->sweep));
     }
-    book->found = book->sweep->n;
     book->sweep->planned = planned;
     return write_book(book, -1);
 }
@@ -175,7 +203,7 @@ static dt_status log_cell(const dt_sweep_book *book, const dt_cell *cell) {
 }
 
 dt_status dt_sweep_book_add(dt_sweep_book *book, const dt_cell *cell) {
-    DT_TRY(dt_sweep_add(book->sweep, cell));
+    DT_TRY(dt_sweep_put(book->sweep, cell));
     DT_TRY(write_book(book, -1));
     return log_cell(book, cell);
 }

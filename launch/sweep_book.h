@@ -9,7 +9,6 @@ typedef struct {
     char dir[DT_PATH_MAX], path[DT_PATH_MAX];
     int claim; /* on dir; -1: none */
     dt_sweep *sweep;
-    size_t found; /* cells that were there */
 } dt_sweep_book;
 
 /* Find or make the directory and take up the cells that are there. options: the sweep's, with every

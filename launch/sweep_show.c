@@ -31,12 +31,20 @@ static void print_list(const dt_list *list) {
                dt_text_thousands(list->v[i], text));
 }
 
+static size_t count_retried(const dt_sweep *sweep) {
+    size_t n = 0;
+    for (size_t i = 0; i < sweep->n; i++)
+        n += !dt_cell_done(&sweep->cells[i]);
+    return n;
+}
+
 void dt_sweep_show_start(const dt_options *o, const dt_sweep_spec *spec, const dt_sweep_book *book,
                          size_t n_cells, size_t n_done) {
     dt_term term = dt_term_of(STDOUT_FILENO);
     if (o->quiet || o->json)
         return;
     printf("%sdtrain sweep%s: %zu cells, in %s\n", term.bold, term.plain, n_cells, book->path);
+    printf("  model    %s\n", o->model);
     if (spec->by_epochs || spec->by_steps) {
         printf("  data     ");
         print_list(&spec->samples);
@@ -57,6 +65,8 @@ void dt_sweep_show_start(const dt_options *o, const dt_sweep_spec *spec, const d
     if (n_done > 0)
         printf("  %zu cells are there already: going on with the other %zu\n", n_done,
                n_cells - n_done);
+    if (count_retried(book->sweep) > 0)
+        printf("  %zu of them failed before, and are tried again\n", count_retried(book->sweep));
     flush();
 }
 

@@ -77,7 +77,7 @@ stage_headers() {
     done
 }
 stage_scripts() {
-    find .ci/run launch tests -type f '(' -name '*.sh' -o -name run ')' -exec shellcheck -x '{}' +
+    find .ci/run launch tests -type f '(' -name '*.sh' -o -name run -o -name submit -o -name '*.sbatch' ')' -exec shellcheck -x '{}' +
 }
 stage_gcc() {
     build gcc -DCMAKE_C_COMPILER=gcc -DDT_WERROR=ON
@@ -107,6 +107,7 @@ stage_install() { # what `cmake --install` leaves works
     "$to/bin/dtrain" --version
     grep -q '^\.TH' "$to/share/man/man1/dtrain.1"
     bash -n "$to/share/bash-completion/completions/dtrain"
+    "$to/share/dtrain/submit" --dry-run --cpu | grep -F "program=($to/bin/dtrain train)"
 }
 stage_asan() {
     build asan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDT_SANITIZE=address,undefined

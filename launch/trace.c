@@ -3,14 +3,12 @@
  * One process of the file is a rank, so that its viewers draw a track for each. */
 #include "launch/trace.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "io/file.h"
 #include "io/json.h"
+#include "io/log.h"
 
 enum { MOST_SPANS = 16384 };
 
@@ -26,6 +24,7 @@ struct dt_trace {
     double zero; /* when all ranks left a barrier together */
     int steps;   /* seen since dt_trace_begin() */
     int n;
+    int64_t left_out; /* spans beyond those */
     span spans[MOST_SPANS];
 };
 
@@ -55,8 +54,10 @@ void dt_trace_begin(dt_trace *t) {
 }
 
 static void add(dt_trace *t, const char *name, int64_t step, double begin, double end) {
-    if (t->n == MOST_SPANS)
+    if (t->n == MOST_SPANS) {
+        t->left_out++;
         return;
+    }
     span *s = &t->spans[t->n++];
     snprintf(s->name, sizeof s->name, "%s", name);
     s->step = step;
@@ -110,28 +111,6 @@ static void write_span(dt_json *j, int rank, const span *s) {
     dt_json_close(j, '}');
 }
 
-static dt_status write_file(const char *path, const dt_json *j) {
-    char tmp[DT_PATH_MAX];
-    if ((size_t)snprintf(tmp, sizeof tmp, "%s.tmp", path) >= sizeof tmp)
-        return dt_fail(DT_EUSAGE, "--trace: the path is too long");
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return dt_fail(DT_EIO, "cannot write %s: %s", tmp, strerror(errno));
-    for (size_t done = 0; done < j->n;) {
-        ssize_t more = write(fd, j->text + done, j->n - done);
-        if (more < 0 && errno == EINTR)
-            continue;
-        if (more <= 0) {
-            dt_status status = dt_fail(DT_EIO, "cannot write %s: %s", tmp, strerror(errno));
-            close(fd);
-            unlink(tmp);
-            return status;
-        }
-        done += (size_t)more;
-    }
-    return dt_file_commit(fd, tmp, path);
-}
-
 /* Each rank in turn sends its spans to all, which only rank 0 keeps. */
 static dt_status gather(dt_trace *t, span *room, dt_json *j) {
     int rank = dt_comm_rank(t->comm);
@@ -163,9 +142,13 @@ dt_status dt_trace_close(dt_trace **trace) {
     dt_status status = room ? DT_OK : dt_fail(DT_EDEVICE, "no memory for --trace");
     DT_TRY_GOTO(status, dt_comm_agree(t->comm, status), done);
     DT_TRY_GOTO(status, gather(t, room, &j), done);
+    DT_TRY_GOTO(status, dt_comm_sum_i64(t->comm, &t->left_out, 1), done);
+    if (t->left_out > 0 && dt_comm_rank(t->comm) == 0)
+        dt_warn("%s has the first %d spans of each rank: %lld later ones are left out", t->path,
+                MOST_SPANS, (long long)t->left_out);
     if (dt_comm_rank(t->comm) == 0)
-        status =
-            j.failed ? dt_fail(DT_EDEVICE, "no memory for %s", t->path) : write_file(t->path, &j);
+        status = j.failed ? dt_fail(DT_EDEVICE, "no memory for %s", t->path)
+                          : dt_file_write(t->path, j.text, j.n);
     status = dt_comm_agree(t->comm, status);
 done:
     dt_json_free(&j);

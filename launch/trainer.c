@@ -8,7 +8,7 @@
  * number.
  *
  *   begin      data, network, device, run directory; state from a checkpoint or the seed
- *   run        an evaluation of the untrained network, then epochs:
+ *   run        an evaluation of the network that --init gave, then epochs:
  *                train_epoch   steps (launch/step.c), a checkpoint now and then
  *                end_epoch     ranks compared (launch/check.c), evaluation, record, checkpoint
  *   finish     what is not saved yet; no rank leaves before rank 0 has closed its files */
@@ -279,14 +279,12 @@ static dt_status evaluate(trainer *t, dt_epoch_line *line) {
     return DT_OK;
 }
 
-/* Epoch 0: how good the network is before any training. */
-static dt_status evaluate_untrained(trainer *t) {
+/* Epoch 0: how good the network of --init is before any training. */
+static dt_status evaluate_initial(trainer *t) {
     dt_epoch_line line = {
         .epochs = t->setup.options.epochs, .train_loss = NAN, .train_accuracy = NAN};
     DT_TRY(evaluate(t, &line));
     record_epoch(t, &line, NULL);
-    if (t->setup.rank == 0)
-        dt_saver_submit(t->saver, NULL, false, dt_history_tables(t->history, -1));
     return DT_OK;
 }
 
@@ -338,8 +336,10 @@ static bool has_reached_target(const trainer *t) {
 }
 
 static dt_status run(trainer *t) {
-    if (t->at.step == 0)
-        DT_TRY(evaluate_untrained(t));
+    if (t->at.step == 0 && t->setup.options.init[0])
+        DT_TRY(evaluate_initial(t));
+    if (t->at.step == 0 && t->setup.rank == 0) /* run.h5 is there from the start */
+        dt_saver_submit(t->saver, NULL, false, dt_history_tables(t->history, -1));
     while (t->at.epoch < t->setup.options.epochs && !has_reached_target(t)) {
         DT_TRY(train_epoch(t));
         DT_TRY(end_epoch(t));
@@ -477,6 +477,9 @@ static dt_status close_files(trainer *t, dt_status status) {
         status = judge_files(t, status);
     dt_saver_wait(t->saver);
     dt_saver_submit(t->saver, NULL, false, dt_history_tables(t->history, (int)status));
+    if (is_whole)
+        status = judge_files(t, status);
+    dt_history_end(t->history, status);
     if (is_whole) {
         status = judge_files(t, status);
         dt_error_copy(error);

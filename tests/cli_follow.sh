@@ -61,9 +61,9 @@ opened, seen = 0, []
 while not seen or seen[-1] < 60:
     with read("run/run.h5") as f:
         epochs = f["epochs/epoch"][()].tolist()
-        assert epochs == list(range(len(epochs))), epochs
+        assert epochs == list(range(1, len(epochs) + 1)), epochs
         assert f["confusion"].shape[0] == len(epochs)
-        if not seen or epochs[-1] > seen[-1]:
+        if epochs and (not seen or epochs[-1] > seen[-1]):
             seen.append(epochs[-1])
     with read("run/latest.h5") as f:
         assert f["parameters/fc1/weight"].shape == weights.shape

@@ -69,6 +69,9 @@ check "a figure can be drawn again by hand" bash -c 'rm page/model.svg && cd pag
 # shellcheck disable=SC2016 # expanded by the inner shell
 check "without -o the page is beside the file" bash -c '"$1" report "a '"'sweep'"'/sweep.h5" --quiet && [ -s "a '"'sweep'"'/report/index.html" ]' - "$DTRAIN"
 
+cp "a 'sweep'/sweep.h5" any.h5
+check "a file is what it says that it is, not what it is called" "$DTRAIN" report any.h5 -o any --quiet
+
 # --- runs ---
 for seed in 1 2; do
     "$MPIRUN" -np 2 "$DTRAIN" "${small[@]:0:12}" --seed $seed --quiet --out run$seed >said 2>&1

@@ -63,7 +63,7 @@ killed() { # killed DIR ARGUMENTS...: starts two ranks, kills both once checkpoi
 }
 killed kill
 check "a killed rank ends the job with a code of its own" [ "$rc" -eq 137 ]
-check "run.h5 tells of epoch 0 at least" [ -s kill/run.h5 ]
+check "run.h5 is there from the start" [ -s kill/run.h5 ]
 train 3 --resume --out kill
 check "killed with 2 ranks, goes on with 3" [ "$rc" -eq 0 ]
 check "the bits of the whole run" [ "$(digest)" = "$want" ]

@@ -43,6 +43,8 @@ rank_of() { pgrep -P "$1" -n -x dtrain; } # LAUNCHER: the process of its younges
 python3 "$SRC/tests/make_data.py" data --train 1600 --test 40000
 common=(--data data --model "conv 8 5; relu; pool 2; fc 10" --batch 32 --micro-batch 16 --epochs 2 --seed 3 --threads 1
     --progress none)
+"$DTRAIN" "${common[@]}" --samples 32 --epochs 1 --out base >said 2>&1 # --init is evaluated before the first step
+common+=(--init base)
 start "$DTRAIN" "${common[@]}" --out whole
 finished
 check "a run that nobody stops" [ "$rc" -eq 0 ]
@@ -68,7 +70,7 @@ finished
 check "no thread handles a signal by itself" [ ! -s handled ]
 
 n_amid=0 # runs stopped amid the first evaluation
-amid_evaluation() { [ -s "$1/log.jsonl" ]; }       # of the untrained network: the log begins before it
+amid_evaluation() { [ -s "$1/log.jsonl" ]; }       # of what --init gave: the log begins before it
 amid_training() { [ -e "$1/checkpoint-10.h5" ]; } # of epoch 1
 # stopped DIR NAME WHEN: what every stopped run leaves
 stopped() {

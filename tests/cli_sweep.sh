@@ -82,11 +82,35 @@ check "goes on from a damaged file" [ "$code" -eq 0 ]
 check "names it" grep -qF "sweep.h5.damaged" said
 check "all cells again" grep -qF "$total cells done, 0 of them failed" said
 
-# --- cells that fail
+# --- a damaged file that cannot be put aside: the whole one before it is left alone
+printf '\x55' | dd of=out/s/sweep.h5 bs=1 seek=5000 conv=notrunc 2>/dev/null
+mv out/s/sweep.h5.damaged was && mkdir out/s/sweep.h5.damaged
+sum=$(sha256sum <out/s/sweep.h5.before)
+check "cannot be put aside" refused 4 "it cannot be put aside as out/s/sweep.h5.damaged" "${plan[@]}"
+check "the version before is as it was" [ "$(sha256sum <out/s/sweep.h5.before)" = "$sum" ]
+rmdir out/s/sweep.h5.damaged
+
+# --- a job of other ranks: times would mix
+sweep 2 --samples 300 --epochs 1 --seeds 1 --repeats 1 --budget none --ranks 1 --out out/one
+sweep 1 --samples 300 --epochs 1 --seeds 1 --repeats 1 --budget none --ranks 1 --out out/one
+check "another job" [ "$code" -eq 2 ] && check "its ranks are named" grep -qF "made by a job of 2 ranks, this one has 1" said
+
+# --- cells that fail are tried again
+again=(--scaling none --samples 300 --seeds 2 --epochs 1 --budget epochs --out out/again --init checkpoint.h5)
+sweep 2 "${again[@]}"
+check "no checkpoint to begin with" [ "$code" -eq 4 ] && check "both cells fail" grep -qF "2 cells done, 2 of them failed" said
+"$DTRAIN" "${small[@]}" --samples 300 --epochs 1 --quiet --out made && cp made/latest.h5 checkpoint.h5
+sweep 2 "${again[@]}"
+check "tried again" [ "$code" -eq 0 ] && check "and said" grep -qF "2 of them failed before, and are tried again" said
+check "their rows are replaced" grep -qF "2 cells done, 0 of them failed" said
+
+# --- cells that diverge are not
 sweep 2 --scaling none --samples 300,600 --seeds 2 --epochs 1 --budget epochs --lr 1e30 --out out/bad
 check "a failure is told" [ "$code" -eq 7 ]
 check "the others went on" grep -qF "4 of 4 cells failed, the first with: diverged" said
 check "each is recorded" [ "$(grep -c '"status":7' out/bad/log.jsonl)" -eq 4 ]
+sweep 2 --scaling none --samples 300,600 --seeds 2 --epochs 1 --budget epochs --lr 1e30 --out out/bad
+check "and not tried again" [ "$(grep -c '"status":7' out/bad/log.jsonl)" -eq 4 ]
 
 # --- stopped, and gone on in the newest directory by itself
 few=(--scaling none --samples '300,600' --seeds 1 --epochs 1 --budget epochs)
@@ -94,8 +118,10 @@ sweep 2 "${few[@]}" --time-limit 0.001
 check "out of time" [ "$code" -eq 75 ]
 check "says how to go on" grep -qF "start it again" said
 first=$(readlink sweeps/latest)
+printf '\x55' | dd of=sweeps/latest/sweep.h5 bs=1 seek=3000 conv=notrunc 2>/dev/null
 sweep 2 "${few[@]}"
 check "goes on in sweeps/latest" [ "$code" -eq 0 ] && check "the same directory" [ "$(readlink sweeps/latest)" = "$first" ]
+check "its damaged file is named, not skipped" grep -qF "sweep.h5.damaged" said
 sweep 1 "${few[@]}" --ranks 1 --json --trace trace.json
 check "a new one in another directory" [ "$(readlink sweeps/latest)" != "$first" ]
 cat >bits.py <<'PY'

@@ -16,6 +16,8 @@ hdf5(_hl)?\.h                io     4
 jansson\.h                   io     2
 zlib\.h                      io     2
 openssl/.*                   io     2
+png\.h                       io     1
+jpeglib\.h                   io     1
 (oneapi/dnnl/)?dnnl.*\.h     model  6
 omp\.h                       model  2
 cuda.*_api\.h                *      12

@@ -224,6 +224,33 @@ static void test_white(void) {
     make_all();
 }
 
+/* The test set alone, with and without training files beside it. */
+static void test_test_alone(void) {
+    dt_dataset *d = NULL;
+    put_all(0, 0);
+    for (int turn = 0; turn < 2; turn++) {
+        if (!T_OK(dt_dataset_open_test(dir, 2, &d)))
+            return;
+        T_CHECK(d->train.n == 0 && d->test.n == N_TEST && d->height == H && d->width == W);
+        T_CHECK(memcmp(d->test.images, contents[2] + 16, N_TEST * H * W) == 0);
+        T_CHECK(memcmp(d->test.labels, contents[3] + 8, N_TEST) == 0);
+        T_CHECK(d->sha256[0][0] == 0 && strlen(d->sha256[2]) == 64 && strlen(d->sha256[3]) == 64);
+        T_CHECK(d->classes == 10);
+        T_OK(dt_dataset_check_labels(d, 10));
+        T_FAILS(dt_dataset_check_labels(d, 5), DT_EDATA, "t10k-labels");
+        dt_dataset_close(&d);
+        unlink(name_of(0, 0, 0));
+        unlink(name_of(1, 0, 0));
+    }
+    T_FAILS(dt_dataset_open(dir, 2, &d), DT_EDATA, "no train-images");
+    make_file(3, 1, N_TEST - 1, 1, 1);
+    put_file(3, 0, 0);
+    T_FAILS(dt_dataset_open_test(dir, 2, &d), DT_EDATA, "has 50 images");
+    make_all();
+    unlink(name_of(2, 0, 0));
+    T_FAILS(dt_dataset_open_test(dir, 2, &d), DT_EDATA, "no t10k-images");
+}
+
 int main(void) {
     T_BEGIN(60);
     if (!mkdtemp(dir))
@@ -237,6 +264,7 @@ int main(void) {
     test_thread_fails();
     test_labels();
     test_white();
+    test_test_alone();
     clear();
     T_CHECK(rmdir(dir) == 0);
     return t_finish();

@@ -171,12 +171,32 @@ static void test_error(void) {
     }
 }
 
+static void test_whole_files(void) {
+    void *bytes;
+    size_t n;
+    T_OK(dt_file_write(in_dir("whole"), "a\0b", 3));
+    T_CHECK(!dt_path_exists(in_dir("whole.tmp")));
+    T_OK(dt_file_read(in_dir("whole"), 3, &bytes, &n));
+    T_CHECK(n == 3 && bytes && memcmp(bytes, "a\0b", 3) == 0);
+    free(bytes);
+    T_FAILS(dt_file_read(in_dir("whole"), 2, &bytes, &n), DT_EIO, "3 bytes, more than 2");
+    T_CHECK(bytes == NULL && n == 0);
+    T_OK(dt_file_write(in_dir("whole"), "", 0));
+    T_OK(dt_file_read(in_dir("whole"), 0, &bytes, &n));
+    T_CHECK(n == 0 && bytes);
+    free(bytes);
+    T_FAILS(dt_file_read(in_dir("nowhere"), 9, &bytes, &n), DT_EIO, "cannot open");
+    T_FAILS(dt_file_read(dir, 1 << 20, &bytes, &n), DT_EIO, "not a regular file");
+    T_FAILS(dt_file_write(in_dir("no/such"), "x", 1), DT_EIO, "cannot write");
+}
+
 int main(void) {
     T_BEGIN(60);
     if (!mkdtemp(dir))
         return 1;
     test_join();
     test_mkdirs();
+    test_whole_files();
     test_commit();
     test_link();
     test_link_race();

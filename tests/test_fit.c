@@ -143,12 +143,12 @@ static void test_step_exact(void) {
                                   made(2, 1, 64)};
     dt_step_model m;
     T_CHECK(dt_step_fit(times, 5, &m));
-    T_NEAR(m.fix, 5e-4, 1e-9, 0);
-    T_NEAR(m.micro, 1e-3, 1e-9, 0);
-    T_NEAR(m.jitter, 0.03, 1e-9, 0);
-    T_NEAR(m.latency, 2e-5, 1e-12, 0);
-    T_NEAR(m.bandwidth, 5e9, 0, 1e-9);
-    T_NEAR(m.overlap, 1e-4, 1e-12, 0);
+    T_NEAR(m.terms.fix, 5e-4, 1e-9, 0);
+    T_NEAR(m.terms.micro, 1e-3, 1e-9, 0);
+    T_NEAR(m.terms.jitter, 0.03, 1e-9, 0);
+    T_NEAR(m.terms.latency, 2e-5, 1e-12, 0);
+    T_NEAR(1 / m.terms.per_byte, 5e9, 0, 1e-9);
+    T_NEAR(m.terms.overlap, 1e-4, 1e-12, 0);
     for (size_t i = 0; i < 5; i++) {
         T_NEAR(dt_step_left_out(times, 5, i, only_itself), 0, 1e-8, 0);
         T_NEAR(dt_step_left_out(times, 5, i, same_batch), 0, 1e-8, 0);
@@ -188,6 +188,40 @@ static void test_step_outlier(void) {
     T_CHECK(p.total.high > p.total.value * 1.02);
 }
 
+/* All-reduces that differ between configurations widen what is said of many ranks, and not what is
+ * said of one. */
+static void test_step_uncertain(void) {
+    static dt_step_model even, uneven;
+    dt_step_time times[] = {made(1, 1, 8),  made(2, 1, 8),  made(1, 1, 16), made(2, 1, 16),
+                            made(1, 1, 32), made(2, 1, 32), made(1, 1, 64), made(2, 1, 64)};
+    for (int i = 0; i < 8; i++)
+        times[i].seconds *= i % 3 == 0 ? 1.002 : 0.999;
+    T_CHECK(dt_step_fit(times, 8, &even));
+    for (int i = 1; i < 8; i += 2) /* the same on average */
+        times[i].latency *= i % 4 == 1 ? 1.5 : 0.5;
+    T_CHECK(dt_step_fit(times, 8, &uneven));
+    dt_estimate a = dt_step_predict(&even, 1024, 128, 1).total,
+                b = dt_step_predict(&uneven, 1024, 128, 1).total;
+    T_CHECK(a.high > a.value && b.high - b.low > 1.05 * (a.high - a.low));
+    a = dt_step_predict(&even, 64, 1, 1).total;
+    b = dt_step_predict(&uneven, 64, 1, 1).total;
+    T_CHECK(b.high - b.low < 1.02 * (a.high - a.low));
+    T_NEAR(b.value, 5e-4 + 64e-3, 0, 0.01);
+}
+
+/* One configuration of several ranks does not tell what an all-reduce varies by, none not what it
+ * takes. */
+static void test_step_unknown(void) {
+    static dt_step_model m;
+    const dt_step_time one[] = {made(1, 1, 16), made(2, 1, 16), made(1, 1, 32), made(1, 1, 64)};
+    T_CHECK(dt_step_fit(one, 4, &m) && m.n_reduced == 1 && !m.is_known);
+    T_CHECK(isnan(dt_step_predict(&m, 16, 2, 1).total.low));
+    T_CHECK(isfinite(dt_step_predict(&m, 16, 1, 1).total.low));
+    T_CHECK(isnan(dt_step_left_out(one, 4, 1, only_itself))); /* what is left knows one rank */
+    const dt_step_time none[] = {made(1, 1, 16), made(1, 1, 32), made(1, 1, 64)};
+    T_CHECK(dt_step_fit(none, 3, &m) && m.n_reduced == 0);
+}
+
 static void test_step_refused(void) {
     const dt_step_time same[] = {made(1, 1, 16), made(2, 1, 32)},
                        two[] = {made(1, 1, 16), made(2, 1, 16)};
@@ -214,6 +248,8 @@ int main(void) {
     test_step_exact();
     test_step_stairs();
     test_step_outlier();
+    test_step_uncertain();
+    test_step_unknown();
     test_step_refused();
     return t_finish();
 }

@@ -125,6 +125,29 @@ static void test_names(void) {
     dt_sweep_free(&sweep);
 }
 
+/* A cell that is done again takes the place of the one that failed, as the last one; only what
+ * diverged stays as it is. */
+static void test_again(void) {
+    dt_sweep *sweep = make(4);
+    dt_cell again = sweep->cells[1], other = sweep->cells[2];
+    double curve[64] = {1.5};
+    again.curve = curve;
+    again.status = DT_EIO;
+    T_CHECK(!dt_cell_done(&again));
+    again.status = DT_EDIVERGED;
+    T_CHECK(dt_cell_done(&again));
+    again.status = DT_OK;
+    T_CHECK(dt_cell_done(&again));
+    again.seconds = 77;
+    T_OK(dt_sweep_put(sweep, &again));
+    T_CHECK(sweep->n == 4 && sweep->cells[3].seconds == 77 && sweep->cells[3].curve[0] == 1.5);
+    T_CHECK(dt_cell_same(&sweep->cells[1], &other) && dt_sweep_find(sweep, &again)->seconds == 77);
+    again.seed += 1000;
+    T_OK(dt_sweep_put(sweep, &again));
+    T_CHECK(sweep->n == 5 && dt_cell_same(&sweep->cells[4], &again));
+    dt_sweep_free(&sweep);
+}
+
 static void test_others(void) {
     char created[DT_H5_CREATED];
     dt_h5 *file;
@@ -150,6 +173,7 @@ int main(void) {
     test_round_trip(5000); /* texts beyond what HDF5 keeps in one place */
     test_damage();
     test_names();
+    test_again();
     test_others();
     return t_finish();
 }

@@ -4,7 +4,7 @@
 rates      images/s of the training steps of every epoch       (train --json)
 accuracy   test accuracy after the last epoch, percent         (train --json)
 flop       of one image and step: forward, and backward without the input gradient of the first layer (train --json)
-started    when the run was ready, and when the untrained network was evaluated, which the first step follows (log.jsonl)
+started    when the run was ready for its first step (log.jsonl)
 A.B.C      the value under these keys of the last object; "null" if it is null
 """
 import json
@@ -26,13 +26,13 @@ def flop(start):
 def figures(what, events):
     epochs = [e for e in events if e.get("event") == "epoch"]
     if what == "rates":
-        return [e["images_per_second"] for e in epochs if e["epoch"] > 0]
+        return [e["images_per_second"] for e in epochs]
     if what == "accuracy":
         return [epochs[-1]["test_accuracy"]]
     if what == "flop":
         return [flop(events[0])]
     if what == "started":
-        return [events[0]["time"], epochs[0]["time"]]
+        return [events[0]["time"]]
     value = events[-1]
     for key in what.split("."):
         value = value[key]

@@ -1,0 +1,203 @@
+/* timeout: 120 - what a report says of made-up sweeps whose answer is known, and what it does not
+ * claim. */
+#include "launch/report.h"
+#include "launch/sweep_plan.h"
+#include "tests/t.h"
+
+static dt_sweep *sweep;
+static char *page_text; /* of the last index.html */
+
+static void begin(int64_t micro_batch) {
+    dt_sweep_free(&sweep);
+    T_OK(dt_sweep_create(3, &sweep));
+    sweep->micro_batch = micro_batch;
+    sweep->test_samples = 1000;
+}
+
+static void add_accuracy(int64_t samples, int64_t seed, double accuracy, bool alone) {
+    double curve[3 * DT_CURVE_COLUMNS];
+    dt_cell c = dt_cell_unknown();
+    for (int i = 0; i < 3 * DT_CURVE_COLUMNS; i++)
+        curve[i] = 1 + i % 3;
+    c.kind = DT_CELL_ACCURACY;
+    c.samples = samples;
+    c.batch = 32;
+    c.epochs = 2;
+    c.seed = seed;
+    c.ranks = c.threads = 1;
+    c.alone = alone;
+    c.seconds = 1e-3 * (double)samples;
+    c.images_per_second = 1000;
+    c.test_accuracy = accuracy;
+    c.test_correct = (int64_t)(10 * accuracy);
+    c.curve = curve;
+    T_OK(dt_sweep_add(sweep, &c));
+}
+
+static void add_time(int64_t ranks, int64_t batch, int64_t repeat, double seconds, char digest) {
+    dt_cell c = dt_cell_unknown();
+    c.kind = DT_CELL_TIME;
+    c.scaling = DT_SCALING_STRONG;
+    c.samples = 60000;
+    c.batch = batch;
+    c.repeat = repeat;
+    c.ranks = ranks;
+    c.threads = 1;
+    c.alone = 1;
+    c.steps = 30;
+    c.step_seconds = seconds;
+    c.step_low = 0.99 * seconds;
+    c.step_high = 1.01 * seconds;
+    c.input_seconds = c.update_seconds = 0;
+    c.compute_seconds = 0.9 * seconds;
+    c.compute_max_seconds = 0.92 * seconds;
+    c.reduce_seconds = 0.01 * seconds;
+    c.wait_seconds = 0;
+    c.startup_seconds = c.evaluation_seconds = 0.1;
+    if (ranks > 1) {
+        c.latency_seconds = 1e-5;
+        c.all_reduce_seconds = 2e-5;
+        c.all_reduce_bytes = 100000;
+        c.slowest_rank = 1;
+        snprintf(c.slowest_host, sizeof c.slowest_host, "snail");
+    }
+    memset(c.params_sha256, digest, sizeof c.params_sha256 - 1);
+    T_OK(dt_sweep_add(sweep, &c));
+}
+
+/* The page of some parts; its text is then in page_text. */
+static void draw(void (*part)(dt_page *page, const dt_sweep *sweep)) {
+    dt_page *page;
+    free(page_text);
+    page_text = calloc(1, 1 << 22);
+    if (system("rm -rf page") != 0)
+        exit(1);
+    T_OK(dt_page_open("page", "test", true, &page));
+    part(page, sweep);
+    T_OK(dt_page_close(&page));
+    FILE *f = fopen("page/index.html", "r");
+    T_CHECK(f && page_text && fread(page_text, 1, (1 << 22) - 1, f) > 0);
+    if (f)
+        fclose(f);
+}
+
+static bool says(const char *words) {
+    return strstr(page_text, words) != NULL;
+}
+
+static void model_part(dt_page *page, const dt_sweep *s) {
+    dt_rows *rows = dt_rows_of(s);
+    dt_report_model(page, s, rows);
+    free(rows);
+}
+
+/* Without a cell that ran alone there are no times to show, and the rest is shown all the same. */
+static void test_none_alone(void) {
+    begin(8);
+    for (int seed = 1; seed <= 2; seed++)
+        for (int i = 1; i <= 2; i++)
+            add_accuracy(1000 * i, seed, 80 + 8 * i + 0.1 * seed, false);
+    draw(dt_report_data);
+    T_CHECK(says("No cell ran alone") && access("page/size-time.svg", F_OK) != 0);
+    T_CHECK(access("page/size-accuracy.svg", F_OK) == 0);
+    T_CHECK(says("More data helps up to the largest size: 2,000 samples are 8.00 points better"));
+}
+
+/* Significantly worse is not better, and not the same. */
+static void test_worse(void) {
+    begin(8);
+    for (int seed = 1; seed <= 3; seed++) {
+        add_accuracy(1000, seed, 90 + 0.1 * seed, false);
+        add_accuracy(2000, seed, 94 + 0.1 * seed, false);
+        add_accuracy(3000, seed, 92 + 0.1 * seed, false);
+    }
+    draw(dt_report_data);
+    T_CHECK(says("More data does not help here: 3,000 samples are 2.00 points worse than 2,000"));
+    T_CHECK(!says("More data helps"));
+}
+
+/* Every row and every repeat is shown. */
+static void test_many(void) {
+    begin(8);
+    for (int64_t ranks = 1; ranks <= 60; ranks++)
+        for (int64_t batch = 8; batch <= 24; batch += 8)
+            add_time(ranks, batch * 64, 0, 1e-3 * (double)batch / (double)ranks, 'a');
+    for (int64_t repeat = 1; repeat < 100; repeat++)
+        add_time(1, 512, repeat, 1, 'a');
+    dt_rows *rows = dt_rows_of(sweep);
+    T_CHECK(rows && rows->n == 180 && rows->left_out == 0);
+    if (rows) {
+        T_CHECK(rows->r[0].n == 100 && rows->r[0].step.value == 1);
+        T_CHECK(rows->r[0].step.low < 0.01 && dt_rows_most_ranks(rows) == 60);
+    }
+    free(rows);
+}
+
+/* One rank tells nothing of an all-reduce, so nothing of more ranks. */
+static void test_one_rank(void) {
+    begin(8);
+    for (int64_t batch = 32; batch <= 256; batch *= 2)
+        add_time(1, batch, 0, 1e-3 + 1e-4 * (double)batch, 'a');
+    draw(model_part);
+    T_CHECK(says("Nothing is predicted for more ranks"));
+    T_CHECK(says("t_fix = 1.000 ms and t_mb = 0.800 ms"));
+    T_CHECK(!says("knee") && access("page/predictions.csv", F_OK) != 0);
+    T_CHECK(access("page/model.svg", F_OK) != 0);
+}
+
+/* A file that does not tell the size of its micro-batches, and a knee that was not looked for. */
+static void test_knee(void) {
+    begin(0);
+    for (int64_t batch = 1 << 20; batch <= 1 << 24; batch *= 4)
+        for (int64_t ranks = 1; ranks <= 2; ranks++)
+            add_time(ranks, batch, 0, 1e-5 + 1e-6 * (double)batch / (double)ranks, 'a');
+    draw(model_part);
+    T_CHECK(says("No knee at batch 1048576: the efficiency is at least 50 % at 4096 ranks"));
+    T_CHECK(!says("nan"));
+    T_CHECK(access("page/predictions.csv", F_OK) == 0);
+}
+
+static void test_bits(void) {
+    begin(8);
+    for (int64_t ranks = 1; ranks <= 2; ranks++)
+        for (int64_t repeat = 0; repeat < 2; repeat++)
+            add_time(ranks, 32, repeat, 1e-3, 'a');
+    draw(dt_report_sweep_origin);
+    T_CHECK(says("Same bits: 4 time cells of 1 batches were compared"));
+    T_CHECK(access("page/bits.csv", F_OK) == 0 && says("aaaaaaaa"));
+    add_time(2, 32, 2, 1e-3, 'b');
+    draw(dt_report_sweep_origin);
+    T_CHECK(says("Not the same bits: batch 32 ended with other parameters on 2 ranks than on 1"));
+    T_CHECK(!says("Same bits"));
+}
+
+/* Who computed longest, by name; nothing measured is no failure of gnuplot. */
+static void test_slowest(void) {
+    begin(8);
+    for (int64_t ranks = 1; ranks <= 2; ranks++)
+        add_time(ranks, 32, 0, 1e-3 / (double)ranks, 'a');
+    for (size_t i = 0; i < sweep->n; i++)
+        sweep->cells[i].startup_seconds = sweep->cells[i].evaluation_seconds =
+            sweep->cells[i].wait_seconds = NAN;
+    draw(dt_report_scaling);
+    T_CHECK(says("computes 2.2 % longer than they do on average; most often, in 1 of 1 time cells, "
+                 "that is rank 1 on snail."));
+}
+
+int main(void) {
+    T_BEGIN(120);
+    if (dt_gnuplot_find() != DT_OK) {
+        printf("skipped: needs gnuplot\n");
+        return 77;
+    }
+    test_none_alone();
+    test_worse();
+    test_many();
+    test_one_rank();
+    test_knee();
+    test_bits();
+    test_slowest();
+    dt_sweep_free(&sweep);
+    free(page_text);
+    return t_finish();
+}
