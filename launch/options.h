@@ -22,7 +22,8 @@ typedef enum { /* bits of a mask: which commands know an option */
                DT_CMD_BENCH = 8,
                DT_CMD_SWEEP = 16,
                DT_CMD_REPORT = 32,
-               DT_CMD_PREDICT = 64
+               DT_CMD_PREDICT = 64,
+               DT_CMD_DOCTOR = 1024
 } dt_command;
 
 typedef enum { /* what main does with the command */

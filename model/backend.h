@@ -168,7 +168,7 @@ typedef struct dt_backend {
 
     /* -- Queued back ends: a device with streams of its own. NULL in the others. --
      * Training goes by epoch(), step(), collect() instead of gradient() and update(), which stay
-     * for tests. Nothing but collect(wait) waits for the device. */
+     * for tests. Of these nothing but collect(wait) waits for the device. */
 
     /* Engines for the network's convolutions, from shapes and device model alone: a text without
      * line breaks that config.choices takes on every rank. Rank 0 calls it before open().
@@ -176,7 +176,8 @@ typedef struct dt_backend {
     dt_status (*choose)(const dt_device_config *config, char *text, size_t nbytes);
     /* This rank's micro-batches of a whole epoch, in the order of its steps: gathered and uploaded
      * while what is queued goes on. Two epochs are held: the one that is trained and the next. The
-     * list is read before it returns. */
+     * list is read before it returns. The first call takes the memory for both; a longer list needs
+     * an empty queue, as taking memory waits for the device. */
     dt_status (*epoch)(dt_device *device, const dt_work *work);
     /* Enqueue one step with its all-reduce (config.reduce) and update. Collective. At most
      * DT_MAX_QUEUED steps may be queued and not collected. After a step whose gradient was bad all
@@ -185,6 +186,9 @@ typedef struct dt_backend {
     /* The oldest step that was not collected: *done tells whether it is finished; with wait, until
      * it is. DT_EDIVERGED when its gradient was bad, as for update(). */
     dt_status (*collect)(dt_device *device, bool wait, bool *done, dt_step_outcome *out);
+    /* Whether nothing is queued any more. close() waits until it is so; a lost peer keeps it from
+     * that. DT_EDEVICE, and *idle: the device has failed, nothing will come. */
+    dt_status (*idle)(dt_device *device, bool *idle);
     void (*usage)(const dt_device *device, dt_device_usage *out);
 } dt_backend;
 
