@@ -59,6 +59,9 @@ const dt_option dt_option_table[] = {
     {"spread", DT_OPTION_FLAG, FIELD(spread), .initial = "no", .group = "Sweep", .commands = SWEEP,
      .help = "ranks of a cell on as many hosts as there are; else one host is filled before the next"},
 
+    {"recipe", DT_OPTION_WORD, FIELD(recipe), .words = "plain|robust", .initial = "plain", .group = "Training",
+     .commands = CELLS,
+     .help = "defaults of the others; robust: for handwriting of all kinds, a larger --model, 20 --epochs, --augment elastic"},
     {"epochs", DT_OPTION_INT, FIELD(epochs), .min = 1, .max = 1e6, .initial = "3", .metavar = "E",
      .group = "Training", .commands = CELLS, .changes_bits = true,
      .help = "times that every sample is used; the schedule ends there"},
