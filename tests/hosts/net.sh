@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# net.sh: several hosts on one machine, for tests. Source it; needs root, iproute2, util-linux, and gcc for a shaped network.
+# net.sh: several hosts on one machine, for tests. Source it; needs root, iproute2, util-linux and python3, and a compiler for a shaped network.
 #
 #   . "$SRC/tests/hosts/net.sh"
 #   hosts_can || exit 77                   # says why not, if namespaces are not allowed here
@@ -8,14 +8,16 @@
 #   hosts_link h3 down|up                  # pull its cable, plug it in
 #   hosts_freeze h3 | hosts_thaw h3        # stop and continue every process there
 #   hosts_kill h3                          # the power goes: cable and processes
-#   hosts_shape DELAY_US MBIT [h3]         # of every cable, or of one: to it and from it; needs "shaped". 0 0: as fast as it can
+#   hosts_shape DELAY_US MBIT [h3]         # of every cable, or of one: to it and from it. 0 0: as fast as it can. A delay
+#                                          # needs "shaped"
 #   hosts_pids h3                          # every process there but its keeper
 #   hosts_clear h3                         # end them
 #
 # A host is a namespace of network, host name, IPC and mounts: own addresses, names, /dev/shm. Files and process numbers are
 # the machine's. One process, the keeper, holds it and answers on port 22, as sshd would, so that a host that is frozen or cut
 # off does not answer. $DIR/agent stands for ssh: it asks that port over the network, then enters the namespace.
-# Cables end in a switch: a bridge, with netem on its ports where the kernel has it, else tests/hosts/switch.c.
+# Cables end in a switch: a bridge, whose ports can have a rate (tbf); or, shaped, with netem where the kernel has it, else
+# tests/hosts/switch.c in its place.
 #
 # Only processes that were started here are ever ended: hosts_pids refuses the namespace of this shell and of process 1.
 
@@ -177,10 +179,22 @@ hosts_link() {
     sleep 0.05
 }
 
+# hosts_queue MBIT DELAY_US DEVICE WHERE...: how fast and how late a device sends
+hosts_queue() {
+    local rate=$1 delay=$2 device=$3
+    shift 3
+    "$@" tc qdisc del dev "$device" root 2>/dev/null || :
+    if [ "$hosts_shaping" = netem ]; then
+        "$@" tc qdisc replace dev "$device" root netem delay "${delay}us" rate "${rate}mbit" limit 100000
+    elif [ "$rate" != 0 ]; then
+        "$@" tc qdisc replace dev "$device" root tbf rate "${rate}mbit" burst 64kb latency 100ms
+    fi
+}
+
 hosts_shape() {
     local delay=$1 rate=$2 h
-    if [ "$hosts_shaping" = none ]; then
-        echo "net.sh: hosts_up DIR N shaped" >&2
+    if [ "$hosts_shaping" = none ] && [ "$delay" != 0 ]; then
+        echo "net.sh: a delay needs hosts_up DIR N shaped" >&2
         return 1
     fi
     for h in ${3:-$(hosts_names)}; do
@@ -190,8 +204,8 @@ hosts_shape() {
             continue
         fi
         # the host's end counts for what it sends, the port's for what it receives: the delay is divided
-        hosts_net switch tc qdisc replace dev "p${h#h}" root netem delay "$((delay / 2))us" rate "${rate}mbit" limit 100000
-        hosts_net "$h" tc qdisc replace dev eth0 root netem delay "$((delay - delay / 2))us" rate "${rate}mbit" limit 100000
+        hosts_queue "$rate" "$((delay / 2))" "p${h#h}" hosts_net switch
+        hosts_queue "$rate" "$((delay - delay / 2))" eth0 hosts_net "$h"
     done
     if [ "$hosts_shaping" = switch ]; then
         kill -HUP "$(hosts_keeper switch)"
