@@ -35,6 +35,15 @@ typedef struct {
     float plane[3][3];
 } work;
 
+/* As fmaxf() and fminf() but for NaN, of which there is none here, and without a call. */
+static float larger(float a, float b) {
+    return a > b ? a : b;
+}
+
+static float smaller(float a, float b) {
+    return a < b ? a : b;
+}
+
 static void work_free(work *w) {
     free(w->pixels);
     free(w->ink);
@@ -61,16 +70,15 @@ static dt_status shrink(const dt_image *image, work *w) {
         return dt_fail(DT_EDEVICE, "no memory for a picture of %d x %d", image->width,
                        image->height);
     float share = 1.0f / (float)(k * k);
-    for (int y = 0; y < w->height * k; y++)
-        for (int x = 0; x < w->width * k; x++)
-            for (int c = 0; c < channels; c++)
-                w->pixels[((size_t)(y / k) * (size_t)w->width + (size_t)(x / k)) *
-                              (size_t)channels +
-                          (size_t)c] +=
-                    share *
-                    image
-                        ->pixels[((size_t)y * (size_t)image->width + (size_t)x) * (size_t)channels +
-                                 (size_t)c];
+    size_t row = (size_t)w->width * (size_t)channels;
+    for (int y = 0; y < w->height * k; y++) {
+        const uint8_t *from = image->pixels + (size_t)y * (size_t)image->width * (size_t)channels;
+        float *to = w->pixels + (size_t)(y / k) * row;
+        for (int x = 0; x < w->width; x++, to += channels)
+            for (int i = 0; i < k; i++, from += channels)
+                for (int c = 0; c < channels; c++)
+                    to[c] += share * from[c];
+    }
     return DT_OK;
 }
 
@@ -91,7 +99,7 @@ static float difference(const work *w, int x, int y) {
     float u = across(w, x), v = down(w, y), most = 0;
     for (int c = 0; c < w->channels; c++) {
         const float *a = w->plane[c];
-        most = fmaxf(most, fabsf(p[c] - (a[0] + a[1] * u + a[2] * v)));
+        most = larger(most, fabsf(p[c] - (a[0] + a[1] * u + a[2] * v)));
     }
     return most;
 }
@@ -161,20 +169,20 @@ static void fit_plane(work *w, const place *places, int n, float limit) {
             w->plane[c][0] = (float)(b[c][0] / s[0]);
 }
 
-static int compare(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
-}
-
-/* values are put in order. */
-static float median(float *values, int n) {
-    qsort(values, (size_t)n, sizeof *values, compare);
-    return values[n / 2];
+/* Of values 0..256, to a quarter. */
+static float median(const float *values, int n) {
+    enum { STEPS = 4 };
+    int counts[LEVELS * STEPS + 1] = {0}, at = 0;
+    for (int i = 0; i < n; i++)
+        counts[(int)(values[i] * STEPS)]++;
+    for (int left = n / 2; left >= counts[at]; at++)
+        left -= counts[at];
+    return (float)at / STEPS;
 }
 
 static float median_difference(const work *w, const place *places, int n, float *values) {
     for (int i = 0; i < n; i++)
-        values[i] = difference(w, places[i].x, places[i].y);
+        values[i] = smaller(LEVELS, difference(w, places[i].x, places[i].y));
     return median(values, n);
 }
 
@@ -198,7 +206,7 @@ static dt_status find_background(work *w, double *noise) {
     }
     for (int turn = 0; turn < FIT_TURNS; turn++) {
         float near = median_difference(w, places, n, values);
-        fit_plane(w, places, n, fmaxf(8, 3 * near));
+        fit_plane(w, places, n, larger(8, 3 * near));
         if (turn == FIT_TURNS / 2 - 1)
             n = sample_places(w, true, places);
     }
@@ -241,7 +249,7 @@ static int otsu(const int64_t *histogram) {
 static double contrast_of(const work *w) {
     int64_t histogram[LEVELS] = {0}, n = 0;
     for (size_t i = 0; i < (size_t)w->width * (size_t)w->height; i++)
-        histogram[(int)fminf(w->ink[i], LEVELS - 1)]++;
+        histogram[(int)smaller(w->ink[i], LEVELS - 1)]++;
     int from = otsu(histogram) + 1;
     for (int i = from; i < LEVELS; i++)
         n += histogram[i];
@@ -257,7 +265,7 @@ static void to_cover(work *w, const dt_digit *found) {
     float floor = (float)fmin(2 * found->noise, 0.5 * (double)faintest * found->contrast);
     float scale = 1.0f / ((float)found->contrast - floor);
     for (size_t i = 0; i < (size_t)w->width * (size_t)w->height; i++)
-        w->ink[i] = fminf(1, fmaxf(0, (w->ink[i] - floor) * scale));
+        w->ink[i] = smaller(1, larger(0, (w->ink[i] - floor) * scale));
 }
 
 /* --- pieces and specks --- */
@@ -314,20 +322,22 @@ static dt_status find_pieces(work *w, dt_digit *found) {
 
 /* Ink stays where it is, and around pieces that were kept: their soft edges. */
 static void drop_the_rest(work *w) {
-    int longest = w->width > w->height ? w->width : w->height;
-    for (int turn = 0; turn < 1 + longest / 100; turn++) {
-        int n = 0;
-        for (int y = 0; y < w->height; y++)
-            for (int x = 0; x < w->width; x++) {
-                const int *at = w->piece + (size_t)y * (size_t)w->width + (size_t)x;
-                if (*at == 0 &&
-                    ((x > 0 && at[-1] > 0) || (x + 1 < w->width && at[1] > 0) ||
-                     (y > 0 && at[-w->width] > 0) || (y + 1 < w->height && at[w->width] > 0)))
-                    w->stack[n++] = (int)(at - w->piece);
-            }
-        for (int i = 0; i < n; i++)
-            w->piece[w->stack[i]] = 1;
-    }
+    int longest = w->width > w->height ? w->width : w->height, all = w->width * w->height;
+    int from = 0, n = 0;
+    for (int i = 0; i < all; i++)
+        if (w->piece[i] > 0)
+            w->stack[n++] = i;
+    for (int turn = 0; turn < 1 + longest / 100; turn++)
+        for (int end = n; from < end; from++) {
+            int at = w->stack[from], x = at % w->width;
+            const int beside[] = {x > 0 ? at - 1 : at, x + 1 < w->width ? at + 1 : at,
+                                  at - w->width, at + w->width};
+            for (int i = 0; i < 4; i++)
+                if (beside[i] >= 0 && beside[i] < all && w->piece[beside[i]] == 0) {
+                    w->piece[beside[i]] = 1;
+                    w->stack[n++] = beside[i];
+                }
+        }
     for (size_t i = 0; i < (size_t)w->width * (size_t)w->height; i++)
         if (w->piece[i] <= 0)
             w->ink[i] = 0;
@@ -346,7 +356,7 @@ static extent extent_of(const float *peaks, const double *sums, int n) {
     double sum = 0, moment = 0;
     float half = 0;
     for (int i = 0; i < n; i++)
-        half = fmaxf(half, peaks[i] / 2);
+        half = larger(half, peaks[i] / 2);
     while (first < n - 1 && peaks[first] < half)
         first++;
     while (last > 0 && peaks[last] < half)
@@ -369,8 +379,8 @@ static void find_extents(const work *w, float *peaks, double *sums, extent *h, e
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
             float ink = w->ink[(size_t)y * (size_t)width + (size_t)x];
-            peaks[x] = fmaxf(peaks[x], ink);
-            row_peaks[y] = fmaxf(row_peaks[y], ink);
+            peaks[x] = larger(peaks[x], ink);
+            row_peaks[y] = larger(row_peaks[y], ink);
             sums[x] += (double)ink;
             row_sums[y] += (double)ink;
         }
@@ -380,18 +390,18 @@ static void find_extents(const work *w, float *peaks, double *sums, extent *h, e
 
 /* How much of [from, to] lies in pixel i. */
 static float overlap(float from, float to, int i) {
-    return fmaxf(0, fminf(to, (float)i + 1) - fmaxf(from, (float)i));
+    return larger(0, smaller(to, (float)i + 1) - larger(from, (float)i));
 }
 
 /* The window of the picture, n long, that pixel j of the result averages: its area, but at least
  * one pixel, so that enlarging blends neighbours. */
 static void window_of(int j, float mass, float step, int n, float *from, float *to, int *first,
                       int *last) {
-    float half = fmaxf(step, 1) / 2, centre = mass + ((float)j + 0.5f - middle) * step;
+    float half = larger(step, 1) / 2, centre = mass + ((float)j + 0.5f - middle) * step;
     *from = centre - half;
     *to = centre + half;
-    *first = (int)fmaxf(0, floorf(*from));
-    *last = (int)fminf((float)n - 1, floorf(*to));
+    *first = (int)larger(0, floorf(*from));
+    *last = (int)smaller((float)n - 1, floorf(*to));
 }
 
 /* Row y of the picture becomes narrow[28]. */
@@ -425,9 +435,9 @@ static void resample(const work *w, const extent *h, const extent *v, float step
 static void to_bytes(const float *result, uint8_t *out, dt_digit *found) {
     float peak = 0;
     for (int i = 0; i < DT_DIGIT_BYTES; i++)
-        peak = fmaxf(peak, result[i]);
+        peak = larger(peak, result[i]);
     for (int i = 0; i < DT_DIGIT_BYTES; i++) {
-        out[i] = (uint8_t)lrintf(255 * fminf(1, result[i] / peak));
+        out[i] = (uint8_t)lrintf(255 * smaller(1, result[i] / peak));
         found->cover += out[i] / 255.0;
     }
 }
@@ -448,7 +458,7 @@ static dt_status place_digit(const work *w, const dt_image *image, uint8_t *out,
         found->top = (int)(v.from * scale);
         found->width = (int)ceilf(h.to * scale) - found->left;
         found->height = (int)ceilf(v.to * scale) - found->top;
-        float step = fmaxf(h.to - h.from, v.to - v.from) / BOX_SIDE;
+        float step = larger(h.to - h.from, v.to - v.from) / BOX_SIDE;
         resample(w, &h, &v, step, peaks + sides, result);
         to_bytes(result, out, found);
     }

@@ -86,7 +86,7 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
     dt_status status = dt_gpus_open(&gpus, options, comm);
     if (status == DT_OK)
         status = compute(options, &gpus, comm);
-    dt_gpus_close(&gpus);
+    dt_gpus_close(&gpus, status);
     return status;
 }
 
