@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/progress.h"
 #include "launch/check.h"
 #include "launch/evaluate.h"
 #include "launch/resume.h"
@@ -99,6 +100,7 @@ static dt_status step(run *r, double *seconds) {
     *seconds = dt_now() - begin;
     dt_trace_step(r->job->trace, r->step, result.at);
     r->step++;
+    dt_progress_step(r->step);
     r->train_seconds += *seconds;
     r->images += result.sums[DT_SUM_COUNT];
     for (int i = 0; i < DT_N_SUMS; i++)
@@ -291,6 +293,7 @@ static dt_status time_others(run *r) {
 
 static dt_status run_cell(run *r, double started) {
     DT_TRY(begin(r));
+    dt_progress_phase(DT_PHASE_TRAINING);
     r->cell->startup_seconds = dt_now() - started;
     DT_TRY(dt_stepper_begin(r->stepper, 0));
     DT_TRY(r->cell->kind == DT_CELL_TIME ? time_steps(r) : train(r));
@@ -308,6 +311,7 @@ static dt_gpus no_gpus; /* cells compare ranks on CPUs */
 
 dt_status dt_cell_run(const dt_cell_job *job, dt_cell *cell) {
     run r = {.job = job, .cell = cell};
+    dt_phase before = dt_progress_phase(DT_PHASE_STARTUP);
     double started = dt_now();
     dt_options options = cell_options(job, cell);
     cell->ranks = dt_comm_size(job->comm);
@@ -321,5 +325,6 @@ dt_status dt_cell_run(const dt_cell_job *job, dt_cell *cell) {
         snprintf(cell->reason, sizeof cell->reason, "%.*s", (int)sizeof cell->reason - 1,
                  dt_error());
     end(&r);
+    dt_progress_phase(before);
     return status;
 }
