@@ -83,7 +83,7 @@ SelectTypeParameters=CR_Core
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 $preempt
-ReturnToService=2
+ReturnToService=1
 KillWait=5
 MessageTimeout=20
 SlurmdTimeout=10
