@@ -90,8 +90,8 @@ SlurmdTimeout=10
 KillOnBadExit=0
 MailProg=/bin/true
 $([ "$3" -eq 0 ] || echo GresTypes=gpu)
-${nodes}PartitionName=low Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 PriorityTier=1 GraceTime=20
-PartitionName=high Nodes=ALL MaxTime=60 DefaultTime=5 PriorityTier=10 PreemptMode=OFF
+${nodes}PartitionName=low Nodes=ALL Default=YES MaxTime=1-0 DefaultTime=5 PriorityTier=1 GraceTime=20
+PartitionName=high Nodes=ALL MaxTime=1-0 DefaultTime=5 PriorityTier=10 PreemptMode=OFF
 CONF
 }
 

@@ -56,8 +56,8 @@ over() { state_is 'COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED' "${1:
 # shellcheck disable=SC2120 # the newest job
 ends() { within 120 over "${1:-$job}"; } # [JOB]
 code_is() { [ "$(fact ExitCode)" = "$1:0" ]; }
-says() { grep -qE -- "$1" "$log"; }
-times() { [ "$(grep -cE -- "$2" "$log")" -eq "$1" ]; } # N REGEX
+says() { grep -qsE -- "$1" "$log"; }
+times() { [ "$(grep -csE -- "$2" "$log")" -eq "$1" ]; } # N REGEX
 digest() { sed -n 's/.*params_sha256 *\([0-9a-f]\{64\}\).*/\1/p' "${1:-$log}" | tail -n 1; }
 same_bits() { [ "$(digest)" = "$want" ]; }
 amid() { # past the checkpoint of the untrained network
@@ -213,7 +213,13 @@ part_timelimit() { # the shortest limit there is, so the signal may come as soon
     scancel "$job"
     ends "$job"
 }
+on_node() { # what runs of this job on a node
+    grep -lzs "^SLURM_JOB_ID=$job$" /proc/[0-9]*/environ | cut -d/ -f3 | while read -r process; do
+        ! grep -qzs "^SLURMD_NODENAME=$1$" "/proc/$process/environ" || echo "$process"
+    done
+}
 part_lost() {
+    local frozen
     begin --nodes 2-3
     check "lost: began with 3 nodes" says "restart 0 on n\[1-3\]"
     scontrol update NodeName=n3 State=DOWN Reason=test
@@ -223,8 +229,13 @@ part_lost() {
     scontrol update NodeName=n3 State=RESUME
     within 30 idle 3
     begin --nodes 2-3 --launcher mpirun
+    frozen=$(on_node n3) # as a host that hangs: its daemon answers no more, its ranks do nothing
     kill -KILL "$(daemon slurmd.n3)"
+    # shellcheck disable=SC2086 # several
+    kill -STOP $frozen
     finished "slurmd killed" 1
+    # shellcheck disable=SC2086
+    kill -KILL $frozen
     check "slurmd killed: went on with 2 nodes" says "restart 1 on n\[1-2\]"
     start_slurmd n3
     within 60 idle 3
