@@ -112,6 +112,8 @@ look() {
     need python3-pip python3 -m pip --version
     need libclang-rt-dev fuzzer_there
     need chromium chromium_there
+    need slurm-wlm eval 'there slurmctld && there slurmd && there sbatch'
+    need munge there munged
 }
 
 # --- getting it ---
