@@ -69,6 +69,10 @@ static dt_status upload(dt_queue *q, int64_t epoch) {
 
 dt_status dt_queue_begin(dt_queue *q, int64_t epoch) {
     q->phases = (dt_phases){.reduce = NAN, .wait = NAN};
+    return dt_queue_go_on(q, epoch);
+}
+
+dt_status dt_queue_go_on(dt_queue *q, int64_t epoch) {
     q->epoch = epoch;
     if (q->uploaded >= epoch)
         return DT_OK;
