@@ -84,7 +84,7 @@ static void plot_accuracy(dt_page *page, const runs *all) {
     FILE *f = dt_page_figure(page, "accuracy", "Accuracy by epoch");
     write_blocks(f, all, epochs_of);
     epoch_axis(f, all);
-    fputs("set ylabel 'accuracy (%)'\nset format y '%.1f'\nset xrange [1:*]\n"
+    fputs("set ylabel 'accuracy (%)'\nset format y '%.1f'\nset yrange [*:*<100]\nset xrange [1:*]\n"
           "set autoscale xfix\nset offsets graph 0.04, graph 0.04, graph 0.04, graph 0.04\nplot ",
           f);
     write_lines(f, all, "$1>0 ? $1 : NaN", DT_EPOCH_TRAIN_ACCURACY, "linespoints pt 7", " training",
@@ -97,7 +97,8 @@ static void plot_accuracy(dt_page *page, const runs *all) {
 static void plot_time(dt_page *page, const runs *all) {
     FILE *f = dt_page_figure(page, "time", "Test accuracy by training time");
     write_blocks(f, all, epochs_of);
-    fputs("set xlabel 'training time (s)'\nset ylabel 'test accuracy (%)'\nset format y '%.1f'\n"
+    fputs("set xlabel 'training time (s)'\nset ylabel 'test accuracy (%)'\nset format y "
+          "'%.1f'\nset yrange [*:*<100]\n"
           "set xrange [0:*]\nset offsets 0, graph 0.04, graph 0.04, graph 0.04\nplot ",
           f);
     char x[32];
