@@ -64,6 +64,7 @@ static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm
     case DT_CMD_BENCH:
         return dt_bench(options, gpus, comm);
     case DT_CMD_SWEEP:
+        return dt_sweep_main(options, backend, gpus, comm);
     case DT_CMD_REPORT:
     case DT_CMD_PREDICT:
     case DT_CMD_SERVE:
@@ -82,8 +83,6 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
         return dt_devices(options, comm);
     if (options->command == DT_CMD_DOCTOR)
         return dt_doctor(options, comm);
-    if (options->command == DT_CMD_SWEEP) /* compares ranks on CPUs */
-        return dt_sweep_main(options, dt_backend_find("cpu"), comm);
     if (options->command == DT_CMD_REPORT)
         return dt_report(options, comm);
     if (options->command == DT_CMD_PREDICT)

@@ -107,7 +107,7 @@ const dt_option dt_option_table[] = {
      .help = "share of a label that is spread over all classes"},
 
     {"device", DT_OPTION_WORD, FIELD(device), .words = "auto|cpu|cuda", .initial = "auto", .group = "Machine",
-     .commands = COMPUTES, .help = "what computes; auto: GPUs if every rank has one"},
+     .commands = COMPUTES | DT_CMD_SWEEP, .help = "what computes; auto: GPUs if every rank has one"},
     {"precision", DT_OPTION_WORD, FIELD(precision), .words = "f32|bf16|tf32", .initial = "f32", .group = "Machine",
      .commands = RUNS, .changes_bits = true, .help = "of products; sums and parameters are float32"},
     {"threads", DT_OPTION_INT, FIELD(threads), .min = 1, .max = 1024, .word = "auto", .word_value = 0,
@@ -121,7 +121,7 @@ const dt_option dt_option_table[] = {
     {"overlap", DT_OPTION_WORD, FIELD(overlap), .words = "auto|on|off", .initial = "auto", .group = "Machine",
      .commands = CELLS, .help = "sum gradients while earlier layers still compute; auto: between hosts"},
     {"no-graph", DT_OPTION_FLAG, FIELD(no_graph), .initial = "no", .group = "Machine",
-     .commands = DT_CMD_TRAIN | DT_CMD_BENCH,
+     .commands = CELLS | DT_CMD_BENCH,
      .help = "on a GPU: launch every kernel by itself instead of replaying graphs; same bits"},
 
     {"out", DT_OPTION_TEXT, FIELD(out), .initial = "", .shown = "runs/<date>-<time>", .metavar = "DIR",

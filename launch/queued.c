@@ -68,6 +68,10 @@ static dt_status upload(dt_queue *q, int64_t epoch) {
 
 dt_status dt_queue_begin(dt_queue *q, int64_t epoch) {
     q->images = 0;
+    return dt_queue_go_on(q, epoch);
+}
+
+dt_status dt_queue_go_on(dt_queue *q, int64_t epoch) {
     q->epoch = epoch;
     q->from = dt_now();
     q->n_submitted = q->n_collected = 0;

@@ -12,7 +12,7 @@ static void digit(dt_page *page, const dt_mistakes *m, size_t i) {
     FILE *f = dt_page_html(page);
     fputs("<div>", f);
     dt_page_picture(page, &image, alt);
-    fprintf(f, "<b>%lld</b>, taken for <b>%lld</b><br>%.2f %%, no. %lld</div>\n",
+    fprintf(f, "<b>%lld</b>, taken for <b>%lld</b><br>%.2f %%<br>no. %lld</div>\n",
             (long long)one->label, (long long)one->predicted, 100 * one->probability,
             (long long)one->sample);
 }

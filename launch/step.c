@@ -224,6 +224,10 @@ dt_status dt_stepper_begin(dt_stepper *p, int64_t epoch) {
     return status;
 }
 
+dt_status dt_stepper_go_on(dt_stepper *p, int64_t epoch) {
+    return p->queue ? dt_queue_go_on(p->queue, epoch) : DT_OK;
+}
+
 /* all: [size][n], the sampled arrivals of every rank. */
 static double seconds_waited(const dt_stepper *p, const float *all, size_t n) {
     double sum = 0;

@@ -44,6 +44,9 @@ void dt_stepper_close(dt_stepper **stepper);
 int dt_stepper_depth(const dt_stepper *stepper);
 /* Before the first step of an epoch (from 0) that is run here: forget the phases. Collective. */
 DT_NODISCARD dt_status dt_stepper_begin(dt_stepper *stepper, int64_t epoch);
+/* The same for a further epoch, when all that was submitted is collected: the phases go on.
+ * Collective. */
+DT_NODISCARD dt_status dt_stepper_go_on(dt_stepper *stepper, int64_t epoch);
 /* Begin step (counted in the epoch, from 0) of epoch (from 0). Collective. */
 DT_NODISCARD dt_status dt_stepper_submit(dt_stepper *stepper, int64_t epoch, int64_t step,
                                          const dt_update *update, bool vote_stop);
