@@ -92,7 +92,11 @@ struct dt_device {
         double offset;
     } clock;
     cudaGraphExec_t graphs[2]; /* one micro-batch; the last, with sums over ranks and update */
+    bool is_warm[2];           /* was launched piece by piece */
     int64_t launches, nodes[2];
+    bool range_open; /* the profiler's range of an epoch */
+    uint32_t range_epoch;
+    uint64_t range;
 };
 
 DT_NODISCARD dt_status cuda_check(cudaError_t error, const char *what);
