@@ -21,7 +21,7 @@ check() { # check WHAT COMMAND...
 }
 
 # What there is: options by command, exit codes, and the contents of a run
-for command in train sweep report eval predict export devices bench; do
+for command in train sweep report eval predict features export devices bench; do
     "$DTRAIN" $command --help | grep -oE '^  --[a-z0-9-]+' | tr -d ' ' >options.$command
 done
 "$DTRAIN" --help | sed -n '/^Exit codes/,/^$/p' | grep -oE '^  [0-9]+' | tr -d ' ' >codes
@@ -46,7 +46,7 @@ import sys
 tree, wrong = sys.argv[1], 0
 source = os.environ["SRC"]
 lines_of = lambda name: open(name, encoding="utf-8").read().split("\n")
-options = {c: set(lines_of("options." + c)) - {""} for c in ("train", "sweep", "report", "eval", "predict", "export", "devices", "bench")}
+options = {c: set(lines_of("options." + c)) - {""} for c in ("train", "sweep", "report", "eval", "predict", "features", "export", "devices", "bench")}
 every = set.union(*options.values())
 # options of other programs that the documents name
 others = {
