@@ -181,6 +181,8 @@ static void test_canvas(void) {
     T_CHECK(at(&sheet, 16, 10) == DT_GROUND);
     dt_canvas_text(&sheet, 20, 20, 1, 0, "1");
     T_CHECK(at(&sheet, 22, 20) == 0 && at(&sheet, 20, 20) == DT_GROUND && at(&sheet, 22, 26) == 0);
+    dt_canvas_text(&sheet, 28, 20, 1, 0, "b"); /* its stem is at the left */
+    T_CHECK(at(&sheet, 28, 20) == 0 && at(&sheet, 32, 20) == DT_GROUND);
     T_CHECK(dt_canvas_text_width(2, "abc") == 36);
     T_CHECK(dt_canvas_colour(DT_PALETTE_GREY, 0.5f) == 0x808080);
     T_CHECK(dt_canvas_colour(DT_PALETTE_HEAT, 9) == 0xfcfdbf);
