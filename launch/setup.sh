@@ -96,6 +96,8 @@ look() {
     need python3-pip python3 -m pip --version
     need libclang-rt-dev fuzzer_there
     need chromium chromium_there
+    need nodejs there node
+    need npm there npm
 }
 
 # --- getting it ---
