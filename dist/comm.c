@@ -29,6 +29,7 @@ typedef enum {
     OP_ALLGATHER,
     OP_BARRIER,
     OP_IDLE_BARRIER,
+    OP_PROBE,
     OP_SPLIT,
     OP_LEAVE, /* closes a part */
     OP_CLOSE  /* closes the whole, and ends the thread */
@@ -37,8 +38,8 @@ typedef enum {
 typedef struct {
     op op;
     const dt_comm *of; /* the group or part of it that this is about */
-    int root;
-    size_t n; /* elements of sums, bytes of the others */
+    int root;          /* of a probe: the peer */
+    size_t n;          /* elements of sums, bytes of the others */
     void *buf;
     const void *in; /* allgather */
 } request;
@@ -47,6 +48,11 @@ typedef struct { /* what OP_SPLIT finds at buf */
     int colour, key;
     dt_comm *part;
 } split;
+
+typedef struct { /* what OP_PROBE finds at buf */
+    double seconds;
+    dt_probe out;
+} probing;
 
 struct dt_comm {
     const dt_transport *transport;
@@ -81,6 +87,7 @@ static dt_status call(dt_comm *comm, const request *r) {
     const dt_transport *t = comm->transport;
     void *state = r->of->state;
     split *s = r->buf;
+    probing *p = r->buf;
     switch (r->op) {
     case OP_SUM_I64:
         return t->sum_i64(state, r->buf, r->n);
@@ -94,6 +101,8 @@ static dt_status call(dt_comm *comm, const request *r) {
         return t->barrier(state);
     case OP_IDLE_BARRIER:
         return t->idle_barrier(state);
+    case OP_PROBE:
+        return t->probe(state, r->root, r->n, p->seconds, &p->out);
     case OP_SPLIT:
         return t->split(state, s->colour, s->key, &s->part->group, &s->part->state);
     case OP_LEAVE:
@@ -219,6 +228,20 @@ dt_status dt_comm_barrier(dt_comm *comm) {
 
 dt_status dt_comm_idle_barrier(dt_comm *comm) {
     return submit_and_wait(comm, (request){.op = OP_IDLE_BARRIER});
+}
+
+dt_status dt_comm_probe(dt_comm *comm, int peer, size_t nbytes, double seconds, dt_probe *out) {
+    probing p = {.seconds = seconds};
+    *out = p.out;
+    if (nbytes < 16 || nbytes > DT_MOST_BYTES)
+        return dt_fail(DT_EUSAGE, "cannot probe with messages of %zu bytes: 16 to %d", nbytes,
+                       DT_MOST_BYTES);
+    if (peer == dt_comm_rank(comm))
+        return DT_OK;
+    dt_status status =
+        submit_and_wait(comm, (request){.op = OP_PROBE, .root = peer, .n = nbytes, .buf = &p});
+    *out = p.out;
+    return status;
 }
 
 /* Two rounds only when somebody failed: who, then why. */
@@ -397,6 +420,10 @@ const char *dt_comm_host(const dt_comm *comm, int rank) {
 
 const char *dt_comm_library(const dt_comm *comm) {
     return comm->group.library;
+}
+
+const char *dt_comm_launcher(void) {
+    return dt_launcher_find().name;
 }
 
 void dt_host_name(char name[DT_HOST_MAX]) {

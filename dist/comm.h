@@ -37,6 +37,8 @@ int dt_comm_host_of(const dt_comm *comm, int rank);      /* which of them, 0 .. 
 const char *dt_comm_host(const dt_comm *comm, int rank); /* its name */
 /* "Open MPI 4.1.4", or "none" for a group of one without MPI */
 const char *dt_comm_library(const dt_comm *comm);
+/* "mpirun", "mpiexec", "srun" or "a PMIx launcher"; NULL: this process was started by none. */
+const char *dt_comm_launcher(void);
 /* "Open MPI 4.1.4", of the library that is loaded, without a group and without starting it. */
 void dt_comm_mpi_library(char *text, size_t nbytes);
 
@@ -63,6 +65,18 @@ DT_NODISCARD dt_status dt_comm_idle_barrier(dt_comm *comm);
  * NULL for a colour < 0. The group shares this one's thread and its failure, and is freed before
  * it. Collective, and so is dt_comm_free() of the part for its members. */
 DT_NODISCARD dt_status dt_comm_split(dt_comm *comm, int colour, int key, dt_comm **out);
+
+typedef struct {
+    double seconds; /* the shortest time of a message there and back */
+    double ahead;   /* seconds that the peer's wall clock is ahead of this rank's; what is uncertain
+                       about it is at most half of that time */
+} dt_probe;
+
+/* Messages of nbytes, 16 at least, between this rank and peer and back, for this long and three
+ * times at least. Both call it with each other's number, and both learn the same; the other ranks
+ * take no part. Asking for oneself gives zeros. */
+DT_NODISCARD dt_status dt_comm_probe(dt_comm *comm, int peer, size_t nbytes, double seconds,
+                                     dt_probe *out);
 
 /* One outcome for all: DT_OK everywhere if every rank passes DT_OK; else failing ranks keep their
  * own status and sentence, and the rest get the status of the lowest failing rank with a sentence

@@ -37,6 +37,8 @@ typedef struct {
     /* A barrier whose waiting costs next to nothing and may notice the end some milliseconds late.
      */
     dt_status (*idle_barrier)(void *state);
+    /* As dt_comm_probe(), with a peer that is not this rank. */
+    dt_status (*probe)(void *state, int peer, size_t nbytes, double seconds, dt_probe *out);
     /* Ranks that give the same colour >= 0 form a group of their own, ranked by key; *part is its
      * state, NULL for a colour < 0. close() takes it back. */
     dt_status (*split)(void *state, int colour, int key, dt_group *group, void **part);

@@ -13,11 +13,13 @@
 #include "dist/comm_impl.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "io/clock.h"
 
 enum {
     MOST_ELEMENTS = DT_MOST_BYTES / 8, /* handed to MPI at once: its counts are int */
@@ -200,6 +202,70 @@ static dt_status mpi_idle_barrier(void *state) {
         nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
     }
     return checked(code, "MPI_Ibarrier", (size_t)m->size, "ranks");
+}
+
+typedef struct { /* the head of a probe's messages */
+    int64_t is_last;
+    double clock; /* the answering rank's */
+} ping;
+
+static double wall_clock(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Sends and waits for the answer; the shortest way there and back says most about both figures. */
+static int ping_all(const mpi_state *m, int peer, char *buf, int nbytes, double seconds,
+                    dt_probe *best) {
+    double begin = dt_now();
+    int code = MPI_SUCCESS;
+    ping head = {0};
+    *best = (dt_probe){.seconds = HUGE_VAL};
+    for (int i = 0; code == MPI_SUCCESS && !head.is_last; i++) {
+        double sent = dt_now(), clock = wall_clock();
+        head.is_last = i >= 2 && sent - begin >= seconds;
+        memcpy(buf, &head, sizeof head);
+        code = MPI_Send(buf, nbytes, MPI_BYTE, peer, 0, m->comm);
+        if (code == MPI_SUCCESS)
+            code = MPI_Recv(buf, nbytes, MPI_BYTE, peer, 0, m->comm, MPI_STATUS_IGNORE);
+        double took = dt_now() - sent;
+        memcpy(&head, buf, sizeof head);
+        if (took < best->seconds)
+            *best = (dt_probe){took, head.clock - (clock + took / 2)};
+    }
+    if (code == MPI_SUCCESS)
+        code = MPI_Send(best, (int)sizeof *best, MPI_BYTE, peer, 0, m->comm);
+    return code;
+}
+
+static int pong_all(const mpi_state *m, int peer, char *buf, int nbytes, dt_probe *best) {
+    int code = MPI_SUCCESS;
+    ping head = {0};
+    while (code == MPI_SUCCESS && !head.is_last) {
+        code = MPI_Recv(buf, nbytes, MPI_BYTE, peer, 0, m->comm, MPI_STATUS_IGNORE);
+        memcpy(&head, buf, sizeof head);
+        head.clock = wall_clock();
+        memcpy(buf, &head, sizeof head);
+        if (code == MPI_SUCCESS)
+            code = MPI_Send(buf, nbytes, MPI_BYTE, peer, 0, m->comm);
+    }
+    if (code == MPI_SUCCESS)
+        code = MPI_Recv(best, (int)sizeof *best, MPI_BYTE, peer, 0, m->comm, MPI_STATUS_IGNORE);
+    best->ahead = -best->ahead;
+    return code;
+}
+
+/* The lower rank leads. */
+static dt_status mpi_probe(void *state, int peer, size_t nbytes, double seconds, dt_probe *out) {
+    const mpi_state *m = state;
+    char *buf = calloc(nbytes, 1);
+    if (!buf)
+        return dt_fail(DT_EDEVICE, "no memory for a message of %zu bytes", nbytes);
+    int code = m->rank < peer ? ping_all(m, peer, buf, (int)nbytes, seconds, out)
+                              : pong_all(m, peer, buf, (int)nbytes, out);
+    free(buf);
+    return checked(code, "exchange", nbytes, "bytes with another rank");
 }
 
 static void mpi_abort(int exit_code) {
@@ -406,6 +472,7 @@ const dt_transport dt_transport_mpi = {
     .allgather = mpi_allgather,
     .barrier = mpi_barrier,
     .idle_barrier = mpi_idle_barrier,
+    .probe = mpi_probe,
     .split = mpi_split,
     .abort = mpi_abort,
 };

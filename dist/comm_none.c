@@ -48,6 +48,13 @@ static dt_status none_barrier(void *state) {
     return DT_OK;
 }
 
+/* There is no other rank to ask. */
+static dt_status none_probe(void *state, int peer, size_t nbytes, double seconds, dt_probe *out) {
+    (void)state, (void)peer, (void)nbytes, (void)seconds;
+    *out = (dt_probe){0};
+    return DT_OK;
+}
+
 /* The one rank's part of itself; its state is not NULL, which would mean no part in it. */
 static dt_status none_split(void *state, int colour, int key, dt_group *group, void **part) {
     static char itself;
@@ -75,6 +82,7 @@ const dt_transport dt_transport_none = {
     .allgather = none_allgather,
     .barrier = none_barrier,
     .idle_barrier = none_barrier,
+    .probe = none_probe,
     .split = none_split,
     .abort = none_abort,
 };

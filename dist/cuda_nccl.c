@@ -21,7 +21,7 @@
 
 /* Of calls that only enqueue: NCCL connects on the first sum of a kind, which takes a while. */
 static const double CALL_SECONDS = 60;
-static const double CLOSE_SECONDS = 10;
+static const double CLOSE_SECONDS = 5;
 
 struct dt_nccl {
     ncclComm_t comm; /* NULL: aborted or never made */
@@ -187,45 +187,47 @@ static dt_status make_id(dt_nccl *nccl, ncclUniqueId *id) {
     return code == ncclSuccess ? DT_OK : failure(nccl, code, "making the group's id");
 }
 
-static dt_status join(dt_nccl *nccl, int index, const ncclUniqueId *id, double seconds) {
+/* *state is what settle() goes on from. */
+static dt_status begin_to_join(dt_nccl *nccl, int index, const ncclUniqueId *id,
+                               ncclResult_t *state) {
     cudaError_t error = cudaSetDevice(index);
     if (error != cudaSuccess)
         return dt_fail(DT_EDEVICE, "cannot use GPU %d: %s", index, cudaGetErrorString(error));
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 0;
-    ncclResult_t code = ncclCommInitRankConfig(&nccl->comm, nccl->size, *id, nccl->rank, &config);
-    if (code != ncclSuccess && code != ncclInProgress) {
-        nccl->comm = NULL; /* as NCCL left it there is nothing to abort */
-        return failure(nccl, code, "joining the group");
-    }
-    return settle(nccl, code, seconds, "joining the group");
+    *state = ncclCommInitRankConfig(&nccl->comm, nccl->size, *id, nccl->rank, &config);
+    if (*state == ncclSuccess || *state == ncclInProgress)
+        return DT_OK;
+    nccl->comm = NULL; /* as NCCL left it there is nothing to abort */
+    return failure(nccl, *state, "joining the group");
+}
+
+/* Whoever fails at once is not waited for. */
+static dt_status join(dt_nccl *nccl, dt_comm *comm, int index, double seconds) {
+    ncclUniqueId id;
+    ncclResult_t state = ncclSuccess;
+    memset(&id, 0, sizeof id);
+    DT_TRY(dt_comm_agree(comm, make_id(nccl, &id)));
+    DT_TRY(dt_comm_bcast(comm, &id, sizeof id, 0));
+    DT_TRY(dt_comm_agree(comm, begin_to_join(nccl, index, &id, &state)));
+    return dt_comm_agree(comm, settle(nccl, state, seconds, "joining the group"));
 }
 
 dt_status dt_nccl_open(dt_comm *comm, int index, double seconds, dt_nccl **out) {
-    ncclUniqueId id;
-    memset(&id, 0, sizeof id);
     dt_nccl *nccl = *out = calloc(1, sizeof *nccl);
     dt_status status = nccl ? DT_OK : dt_fail(DT_EDEVICE, "no memory for a communicator of NCCL");
-    if (nccl) {
-        nccl->rank = dt_comm_rank(comm);
-        nccl->size = dt_comm_size(comm);
-        status = make_id(nccl, &id);
-    }
-    DT_TRY_GOTO(status, dt_comm_agree(comm, status), failed);
-    DT_TRY_GOTO(status, dt_comm_bcast(comm, &id, sizeof id, 0), failed);
-    DT_TRY_GOTO(status, dt_comm_agree(comm, join(nccl, index, &id, seconds)), failed);
-    return DT_OK;
-failed:
-    if (nccl)
-        nccl->broken = true;
-    dt_nccl_close(out);
+    DT_TRY(dt_comm_agree(comm, status));
+    nccl->rank = dt_comm_rank(comm);
+    nccl->size = dt_comm_size(comm);
+    status = join(nccl, comm, index, seconds);
+    nccl->broken = status != DT_OK;
     return status;
 }
 
-void dt_nccl_close(dt_nccl **nccl) {
-    dt_nccl *n = *nccl;
+bool dt_nccl_close(dt_nccl **nccl) {
+    dt_nccl *n = nccl ? *nccl : NULL;
     if (!n)
-        return;
+        return true;
     *nccl = NULL;
     char why[DT_ERROR_MAX];
     dt_error_copy(why); /* of a failure that closing must not hide */
@@ -236,13 +238,25 @@ void dt_nccl_close(dt_nccl **nccl) {
             n->comm = NULL;
         }
     }
-    dt_nccl_abort(n, CLOSE_SECONDS);
+    bool let_go = dt_nccl_abort(n, CLOSE_SECONDS);
     dt_error_set(why);
     free(n);
+    return let_go;
 }
 
 void dt_nccl_library(char *text, size_t nbytes) {
     int version = 0;
     ncclGetVersion(&version);
     snprintf(text, nbytes, "NCCL %d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+}
+
+dt_status dt_nccl_check_version(void) {
+    int version = 0;
+    ncclGetVersion(&version);
+    if (version / 100 >= NCCL_VERSION_CODE / 100 && version / 10000 == NCCL_MAJOR)
+        return DT_OK;
+    return dt_fail(DT_EDEVICE,
+                   "no usable GPU: NCCL %d.%d is loaded, this program needs %d.%d or a later %d.x: "
+                   "install that, or build dtrain with the libraries of this machine",
+                   version / 10000, version / 100 % 100, NCCL_MAJOR, NCCL_MINOR, NCCL_MAJOR);
 }

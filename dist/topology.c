@@ -10,7 +10,9 @@
  * with fewest cores so far among those that may use it. */
 #include "dist/topology.h"
 
+#include <ctype.h>
 #include <hwloc.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +129,46 @@ dt_status dt_topology_read(dt_topology *out) {
 
 void dt_topology_library(char *text, size_t nbytes) {
     snprintf(text, nbytes, "hwloc %s", HWLOC_VERSION);
+}
+
+/* --- lists of hardware threads --------------------------------------------------------------- */
+
+void dt_cpus_allowed(char text[DT_CPUS_MAX]) {
+    cpu_set_t set;
+    hwloc_bitmap_t cpus = hwloc_bitmap_alloc();
+    text[0] = 0;
+    if (cpus && sched_getaffinity(0, sizeof set, &set) == 0) {
+        for (unsigned i = 0; i < CPU_SETSIZE; i++)
+            if (CPU_ISSET(i, &set))
+                hwloc_bitmap_set(cpus, i);
+        hwloc_bitmap_list_snprintf(text, DT_CPUS_MAX, cpus);
+    }
+    hwloc_bitmap_free(cpus);
+}
+
+/* Linux writes the letters of an address small. */
+void dt_cpus_near(const char *pci, char text[DT_CPUS_MAX]) {
+    char path[128];
+    int n = snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/local_cpulist", pci);
+    text[0] = 0;
+    for (int i = 0; i < n && i < (int)sizeof path; i++)
+        path[i] = (char)tolower((unsigned char)path[i]);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return;
+    if (!fgets(text, DT_CPUS_MAX, f))
+        text[0] = 0;
+    text[strcspn(text, "\n")] = 0;
+    fclose(f);
+}
+
+bool dt_cpus_meet(const char *a, const char *b) {
+    hwloc_bitmap_t x = hwloc_bitmap_alloc(), y = hwloc_bitmap_alloc();
+    bool meet = !a[0] || !b[0] || !x || !y || hwloc_bitmap_list_sscanf(x, a) != 0 ||
+                hwloc_bitmap_list_sscanf(y, b) != 0 || hwloc_bitmap_intersects(x, y);
+    hwloc_bitmap_free(x);
+    hwloc_bitmap_free(y);
+    return meet;
 }
 
 /* --- dividing --------------------------------------------------------------------------------- */

@@ -34,6 +34,14 @@ DT_NODISCARD dt_status dt_topology_read(dt_topology *out);
 /* "hwloc 2.9.0", as it was built with. */
 void dt_topology_library(char *text, size_t nbytes);
 
+enum { DT_CPUS_MAX = 256 };
+/* Hardware threads by the kernel's numbers, "0-7,16-23": those that the calling thread may run on,
+ * and those nearest to a PCI device ("0000:1b:00.0"). "" if nobody says. */
+void dt_cpus_allowed(char text[DT_CPUS_MAX]);
+void dt_cpus_near(const char *pci, char text[DT_CPUS_MAX]);
+/* Whether two such lists have one in common; a list that is "" has all. */
+bool dt_cpus_meet(const char *a, const char *b);
+
 /* What "200000 100000" says, the form of Linux's cpu.max: 2 cores; rounded up. 0: no limit. */
 int dt_quota_parse(const char *text);
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 #include <hdf5_hl.h>
+#include <unistd.h>
 #include "dtrain_version.h"
 #include "io/seal.h"
 
@@ -119,6 +120,23 @@ void dt_h5_library(char *text, size_t nbytes) {
     H5get_libversion(&major, &minor, &release);
     dt_h5_unlock();
     snprintf(text, nbytes, "HDF5 %u.%u.%u", major, minor, release);
+}
+
+dt_status dt_h5_try_locking(const char *path) {
+    dt_h5 *file;
+    DT_TRY(dt_h5_new(path, &file));
+    dt_status status = DT_OK;
+    dt_h5_lock();
+    file->id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    if (file->id >= 0) {
+        H5Fclose(file->id);
+        file->id = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    }
+    if (file->id < 0)
+        status = dt_h5_refuse(file, "open", "it", NULL);
+    dt_h5_close(&file);
+    unlink(path);
+    return status;
 }
 
 const char *dt_h5_name(const dt_h5 *file) {

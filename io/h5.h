@@ -70,6 +70,10 @@ const char *dt_h5_name(const dt_h5 *file);
 /* "HDF5 1.10.8", of the library that is loaded. */
 void dt_h5_library(char *text, size_t nbytes);
 
+/* Make a small HDF5 file at path as programs do that lock their files (h5py, h5dump), open it for
+ * writing, and remove it: dtrain's own files need no locks. DT_EIO with HDF5's reason. */
+DT_NODISCARD dt_status dt_h5_try_locking(const char *path);
+
 /* Is there an object of this path, reached by hard links alone? */
 bool dt_h5_has(dt_h5 *file, const char *path);
 /* Attributes: of exactly this type and n. Each text is the caller's to free; on failure there are

@@ -23,8 +23,8 @@ enum {
 /* What an accuracy cell's length is: so many epochs, or as many updates as the largest set gets. */
 typedef enum { DT_BUDGET_EPOCHS, DT_BUDGET_STEPS } dt_cell_budget;
 
-/* Points of a learning curve, taken before the first update and then evenly over the cell: with a
- * budget of epochs, point i is the end of epoch i. */
+/* Points of a learning curve, evenly over the cell: with a budget of epochs, point i is the end of
+ * epoch i. Point 0, before the first update, is evaluated with --init only. */
 enum {
     DT_CURVE_STEP,           /* updates done */
     DT_CURVE_EPOCH,          /* passes over the cell's samples, not always whole */

@@ -8,6 +8,7 @@
 #include "dtrain_version.h"
 #include "io/h5.h"
 #include "io/log.h"
+#include "model/backend.h"
 
 enum { LABEL = 11, MAX_PLACE_LINES = 8 };
 
@@ -81,15 +82,19 @@ static void print_work(FILE *to, const dt_banner *b, const dt_term *term) {
 }
 
 static void print_recipe(FILE *to, const dt_banner *b, const dt_term *term) {
-    char optimizer[16], schedule[16], precision[16], reduce[16];
+    char optimizer[16], schedule[16], augment[16], precision[16], reduce[16];
     dt_options_text(b->options, "optimizer", optimizer, sizeof optimizer);
     dt_options_text(b->options, "schedule", schedule, sizeof schedule);
+    dt_options_text(b->options, "augment", augment, sizeof augment);
     dt_options_text(b->options, "precision", precision, sizeof precision);
     dt_options_text(b->options, "reduce", reduce, sizeof reduce);
     label(to, term, "recipe");
-    fprintf(to, "%s, lr %g %s, momentum %g, weight decay %g, %s, %s sums, seed %llu\n", optimizer,
-            b->options->lr, schedule, b->options->momentum, b->options->weight_decay, precision,
-            reduce, (unsigned long long)b->options->seed);
+    fprintf(to, "%s, lr %g %s, momentum %g, weight decay %g, ", optimizer, b->options->lr, schedule,
+            b->options->momentum, b->options->weight_decay);
+    if (b->options->augment != DT_AUGMENT_NONE)
+        fprintf(to, "augment %s, ", augment);
+    fprintf(to, "%s, %s sums, seed %llu\n", precision, reduce,
+            (unsigned long long)b->options->seed);
 }
 
 static void print_network(FILE *to, const dt_banner *b, const dt_term *term) {

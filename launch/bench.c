@@ -1,11 +1,7 @@
 /* launch/bench.c - `dtrain bench`: what this machine can do, and whether it adds up right.
  *
  * Peaks are measured on all ranks at once, with one thread each and then with all threads, and
- * summed. The all-reduce follows nccl-tests: time is the average of many in-place calls, over
- * ranks; algbw = bytes / time; busbw = algbw * 2 (n - 1) / n, which can be compared with the speed
- * of the wires for any n; wrong counts elements, on all ranks. The data of checked calls are small
- * whole numbers, so that the sum is exact in any order and one wrong bit is seen; timed calls
- * between them add zeros. */
+ * summed; all-reduces as launch/reduce_speed.h says. */
 #include "launch/bench.h"
 
 #include <stdio.h>
@@ -13,12 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 #include "dist/topology.h"
-#include "io/clock.h"
 #include "launch/bench_gpu.h"
 #include "launch/peak.h"
+#include "launch/reduce_speed.h"
 #include "launch/term.h"
 
-enum { MIN_BYTES = 8, MAX_BYTES = 64 << 20, N_SIZES = 24, MAX_CALLS = 200, PERIOD = 31 };
+enum { MIN_BYTES = 8, MAX_BYTES = 64 << 20, N_SIZES = 24 };
 enum { PLAIN = DT_TF32 + 1, N_SPEEDS };
 static const double seconds_a_size = 0.1;
 static const char *const speed_names[N_SPEEDS] = {"f32", "bf16", "tf32", "f32, no graph"};
@@ -29,13 +25,8 @@ typedef struct {
 } peak_row;
 
 typedef struct {
-    double microseconds, algbw, busbw; /* GB/s */
-    int64_t wrong;
-} reduce_result;
-
-typedef struct {
     size_t nbytes;
-    reduce_result i64, f32;
+    dt_reduce_speed i64, f32;
 } reduce_row;
 
 typedef struct {
@@ -79,76 +70,6 @@ static dt_status measure_peaks(dt_comm *comm, int threads, bench *b) {
 
 /* --- all-reduce --- */
 
-/* Element i of rank's data: so small that float sums of 100,000 ranks are exact. */
-static int64_t element(int rank, size_t i) {
-    return (int64_t)(rank % 8 + 1) * (int64_t)(i % PERIOD);
-}
-
-static int64_t element_sum(int n_ranks, size_t i) {
-    int64_t factors = 0;
-    for (int r = 0; r < n_ranks; r++)
-        factors += r % 8 + 1;
-    return factors * (int64_t)(i % PERIOD);
-}
-
-static dt_status call_reduce(dt_comm *comm, void *buffer, size_t n, bool is_float) {
-    return is_float ? dt_comm_sum_f32(comm, buffer, n) : dt_comm_sum_i64(comm, buffer, n);
-}
-
-/* One call with known data; *wrong += elements that are not the exact sum, on this rank. */
-static dt_status checked_call(dt_comm *comm, void *buffer, size_t n, bool is_float,
-                              int64_t *wrong) {
-    int rank = dt_comm_rank(comm);
-    int64_t *i64 = buffer, sums[PERIOD];
-    float *f32 = buffer;
-    for (size_t i = 0; i < n; i++) {
-        if (is_float)
-            f32[i] = (float)element(rank, i);
-        else
-            i64[i] = element(rank, i);
-    }
-    DT_TRY(call_reduce(comm, buffer, n, is_float));
-    for (size_t i = 0; i < PERIOD; i++)
-        sums[i] = element_sum(dt_comm_size(comm), i);
-    for (size_t i = 0; i < n; i++)
-        *wrong += is_float ? f32[i] != (float)sums[i % PERIOD] : i64[i] != sums[i % PERIOD];
-    return DT_OK;
-}
-
-static dt_status timed_calls(dt_comm *comm, void *buffer, size_t n, bool is_float, int calls,
-                             double *seconds) {
-    DT_TRY(dt_comm_barrier(comm));
-    double begin = dt_now();
-    for (int i = 0; i < calls; i++)
-        DT_TRY(call_reduce(comm, buffer, n, is_float));
-    *seconds = (dt_now() - begin) / calls;
-    int64_t nanoseconds = (int64_t)(1e9 * *seconds);
-    DT_TRY(dt_comm_sum_i64(comm, &nanoseconds, 1));
-    *seconds = 1e-9 * (double)nanoseconds / dt_comm_size(comm);
-    return DT_OK;
-}
-
-static dt_status measure_size(dt_comm *comm, void *buffer, size_t nbytes, bool is_float,
-                              reduce_result *out) {
-    size_t n = nbytes / (is_float ? sizeof(float) : sizeof(int64_t));
-    double seconds, ranks = dt_comm_size(comm);
-    int64_t wrong = 0;
-    DT_TRY(checked_call(comm, buffer, n, is_float, &wrong));
-    memset(buffer, 0, nbytes);
-    DT_TRY(timed_calls(comm, buffer, n, is_float, 2,
-                       &seconds)); /* the same average, so the same number, everywhere */
-    int calls = (int)(seconds_a_size / (seconds > 1e-6 ? seconds : 1e-6));
-    calls = calls < 3 ? 3 : calls > MAX_CALLS ? MAX_CALLS : calls;
-    DT_TRY(timed_calls(comm, buffer, n, is_float, calls, &seconds));
-    DT_TRY(checked_call(comm, buffer, n, is_float, &wrong));
-    DT_TRY(dt_comm_sum_i64(comm, &wrong, 1));
-    out->wrong = wrong;
-    out->microseconds = 1e6 * seconds;
-    out->algbw = 1e-9 * (double)nbytes / seconds;
-    out->busbw = out->algbw * 2 * (ranks - 1) / ranks;
-    return DT_OK;
-}
-
 static dt_status measure_reduce(dt_comm *comm, bench *b) {
     if (dt_comm_size(comm) == 1)
         return DT_OK;
@@ -159,8 +80,12 @@ static dt_status measure_reduce(dt_comm *comm, bench *b) {
     for (int i = 0; i < N_SIZES; i++) {
         reduce_row *row = &b->reduce[i];
         row->nbytes = (size_t)MIN_BYTES << i;
-        DT_TRY_GOTO(status, measure_size(comm, buffer, row->nbytes, false, &row->i64), done);
-        DT_TRY_GOTO(status, measure_size(comm, buffer, row->nbytes, true, &row->f32), done);
+        DT_TRY_GOTO(status,
+                    dt_reduce_measure(comm, buffer, row->nbytes, false, seconds_a_size, &row->i64),
+                    done);
+        DT_TRY_GOTO(status,
+                    dt_reduce_measure(comm, buffer, row->nbytes, true, seconds_a_size, &row->f32),
+                    done);
         b->n_reduce = i + 1;
     }
 done:
@@ -184,7 +109,7 @@ static dt_status measure_gpus(dt_gpus *gpus, const dt_options *options, bench *b
 
 /* --- output --- */
 
-static void json_result(dt_json *j, const char *key, const reduce_result *r) {
+static void json_result(dt_json *j, const char *key, const dt_reduce_speed *r) {
     dt_json_open(j, key, '{');
     dt_json_num(j, "microseconds", r->microseconds);
     dt_json_num(j, "algbw_gb_per_second", r->algbw);
@@ -270,7 +195,7 @@ static void print_reduce(const bench *b) {
     printf("  %10s%10s%9s%9s%8s  %10s%9s%9s%8s\n", "bytes", "us", "algbw", "busbw", "wrong", "us",
            "algbw", "busbw", "wrong");
     for (int i = 0; i < b->n_reduce; i++) {
-        const reduce_result *x = &b->reduce[i].i64, *y = &b->reduce[i].f32;
+        const dt_reduce_speed *x = &b->reduce[i].i64, *y = &b->reduce[i].f32;
         printf("  %10s%10.1f%9.2f%9.2f%8lld  %10.1f%9.2f%9.2f%8lld\n",
                dt_text_thousands((int64_t)b->reduce[i].nbytes, size), x->microseconds, x->algbw,
                x->busbw, (long long)x->wrong, y->microseconds, y->algbw, y->busbw,

@@ -89,8 +89,10 @@ static dt_status open_course(course *c, dt_precision precision, bool graph) {
 }
 
 static void close_course(course *c) {
-    if (c->device)
+    if (c->device) {
+        dt_gpus_settle(c->gpus, c->backend, c->device, DT_SETTLE_SECONDS);
         c->backend->close(&c->device);
+    }
     dt_net_free(&c->net);
     free(c->images);
     free(c->labels);
@@ -111,8 +113,7 @@ static dt_status run_steps(course *c, int n) {
     for (int collected = 0; collected < n; collected++) {
         for (; submitted < n && submitted - collected < DT_MAX_QUEUED / 2; submitted++)
             DT_TRY(submit(c));
-        bool done;
-        DT_TRY(c->backend->collect(c->device, true, &done, &outcome));
+        DT_TRY(dt_gpus_collect(c->gpus, c->backend, c->device, &outcome));
     }
     return DT_OK;
 }

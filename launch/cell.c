@@ -132,21 +132,23 @@ static dt_status take_point(run *r, int64_t i) {
     const dt_setup *s = &r->setup;
     dt_evaluation test;
     int64_t count = r->sums[DT_SUM_COUNT];
-    DT_TRY(evaluate(r, &test));
     dt_cell *cell = r->cell;
+    curve(r, DT_CURVE_STEP)[i] = (double)r->step;
+    curve(r, DT_CURVE_EPOCH)[i] = (double)r->images / (double)s->n_train;
+    curve(r, DT_CURVE_SECONDS)[i] = r->train_seconds;
+    if (r->step == 0 && !s->options.init[0]) /* random weights: everybody knows */
+        return DT_OK;
+    DT_TRY(evaluate(r, &test));
     cell->train_loss =
         count ? ldexp((double)r->sums[DT_SUM_LOSS], -DT_LOSS_BITS) / (double)count : NAN;
     cell->train_accuracy = count ? 100.0 * (double)r->sums[DT_SUM_CORRECT] / (double)count : NAN;
     cell->test_loss = test.loss;
     cell->test_accuracy = test.accuracy;
     cell->test_correct = test.correct;
-    curve(r, DT_CURVE_STEP)[i] = (double)r->step;
-    curve(r, DT_CURVE_EPOCH)[i] = (double)r->images / (double)s->n_train;
     curve(r, DT_CURVE_TRAIN_LOSS)[i] = cell->train_loss;
     curve(r, DT_CURVE_TRAIN_ACCURACY)[i] = cell->train_accuracy;
     curve(r, DT_CURVE_TEST_LOSS)[i] = test.loss;
     curve(r, DT_CURVE_TEST_ACCURACY)[i] = test.accuracy;
-    curve(r, DT_CURVE_SECONDS)[i] = r->train_seconds;
     memset(r->sums, 0, sizeof r->sums);
     return DT_OK;
 }

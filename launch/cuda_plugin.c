@@ -11,6 +11,7 @@
 #include "dist/cuda_stage.h"
 #include "dtrain_version.h"
 #include "launch/plugin.h"
+#include "model/cuda_versions.h"
 
 enum { LEAST_MAJOR = 7, LEAST_MINOR = 5 };
 
@@ -39,11 +40,20 @@ static dt_status no_device(cudaError_t error) {
     return dt_fail(DT_EDEVICE, "no usable GPU: %s", cudaGetErrorString(error));
 }
 
+/* The runtime keeps an error until somebody asks for it, and launches of kernels ask: one that was
+ * tolerated must not be taken for theirs. */
+static void forget_error(void) {
+    cudaError_t last = cudaGetLastError();
+    (void)last;
+}
+
 static dt_status get_properties(int index, struct cudaDeviceProp *out) {
     cudaError_t error = cudaGetDeviceProperties(out, index);
-    if (error != cudaSuccess)
+    if (error != cudaSuccess) {
+        forget_error();
         return dt_fail(DT_EDEVICE, "GPU %d does not tell what it is: %s", index,
                        cudaGetErrorString(error));
+    }
     if (!is_supported(out))
         return dt_fail(DT_EDEVICE,
                        "GPU %d (%s) has compute capability %d.%d; %d.%d is the least that CUDA 13 "
@@ -54,6 +64,8 @@ static dt_status get_properties(int index, struct cudaDeviceProp *out) {
 
 static dt_status count(int *n) {
     *n = 0;
+    DT_TRY(dt_cuda_check_versions());
+    DT_TRY(dt_nccl_check_version());
     cudaError_t error = cudaGetDeviceCount(n); /* may leave n alone */
     if (error != cudaSuccess || *n == 0)
         return no_device(error);
@@ -81,15 +93,17 @@ static dt_status gpu(int index, dt_gpu *out) {
     out->minor = p.minor;
     out->processors = p.multiProcessorCount;
     out->memory = p.totalGlobalMem;
-    if (cudaDeviceGetAttribute(&out->clock_khz, cudaDevAttrClockRate, index) != cudaSuccess)
+    if (cudaDeviceGetAttribute(&out->clock_khz, cudaDevAttrClockRate, index) != cudaSuccess) {
+        forget_error();
         out->clock_khz = 0;
+    }
     return DT_OK;
 }
 
 static void libraries(char *text, size_t nbytes) {
     char ours[256], nccl[64], version[32] = "none";
     int driver = 0;
-    dt_backend_cuda.describe(ours, sizeof ours);
+    dt_cuda_versions(ours, sizeof ours);
     dt_nccl_library(nccl, sizeof nccl);
     if (cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0)
         snprintf(version, sizeof version, "%d.%d", driver / 1000, driver % 1000 / 10);

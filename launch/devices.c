@@ -12,20 +12,10 @@
 #include <unistd.h>
 #include "dist/topology.h"
 #include "launch/peak.h"
-#include "launch/plugin.h"
 #include "launch/term.h"
 #include "model/backend.h"
 
-typedef struct { /* gathered as bytes */
-    char host[64], cpu[128], instruction_sets[128], libraries[256];
-    int cores_allowed, cores_total, threads;
-    char cuda_libraries[256];   /* "" without a plugin */
-    char no_cuda[DT_ERROR_MAX]; /* why this rank has no GPU; "": it has */
-    int n_gpus;                 /* that it sees */
-    dt_gpu gpu;                 /* that it would use */
-} sight;
-
-static dt_status look_at_gpus(dt_comm *comm, sight *mine) {
+static dt_status look_at_gpus(dt_comm *comm, dt_sight *mine) {
     const dt_plugin *plugin;
     DT_TRY(dt_plugin_open(&plugin));
     plugin->libraries(mine->cuda_libraries, sizeof mine->cuda_libraries);
@@ -33,7 +23,7 @@ static dt_status look_at_gpus(dt_comm *comm, sight *mine) {
     return plugin->gpu(dt_comm_local_rank(comm) % mine->n_gpus, &mine->gpu);
 }
 
-static dt_status look(const dt_options *options, dt_comm *comm, sight *mine) {
+dt_status dt_sight_look(const dt_options *options, dt_comm *comm, dt_sight *mine) {
     dt_topology topology;
     memset(mine, 0, sizeof *mine);
     DT_TRY(dt_comm_agree(comm, dt_topology_read(&topology)));
@@ -46,13 +36,15 @@ static dt_status look(const dt_options *options, dt_comm *comm, sight *mine) {
     dt_peak_instruction_sets(mine->instruction_sets, sizeof mine->instruction_sets);
     dt_backend_cpu.describe(mine->libraries, sizeof mine->libraries);
     mine->cores_allowed = topology.cores_allowed;
+    mine->cores_open = topology.cores_open;
     mine->cores_total = topology.cores_total;
+    mine->job_cores = share.job_cores;
     if (look_at_gpus(comm, mine) != DT_OK) /* an answer, not a failure of this command */
         dt_error_copy(mine->no_cuda);
     return DT_OK;
 }
 
-static void json_cuda(dt_json *j, const sight *s) {
+static void json_cuda(dt_json *j, const dt_sight *s) {
     dt_json_open(j, "cuda", '{');
     dt_json_bool(j, "available", !s->no_cuda[0]);
     if (s->cuda_libraries[0])
@@ -71,7 +63,7 @@ static void json_cuda(dt_json *j, const sight *s) {
     dt_json_close(j, '}');
 }
 
-static dt_status print_json(const sight *all, int n, const char *library) {
+static dt_status print_json(const dt_sight *all, int n, const char *library) {
     dt_json j = {0};
     dt_json_open(&j, NULL, '{');
     dt_json_str(&j, "comm", library);
@@ -97,7 +89,7 @@ static dt_status print_json(const sight *all, int n, const char *library) {
     return dt_stdout_json(&j);
 }
 
-static void print_cuda(const sight *s) {
+static void print_cuda(const dt_sight *s) {
     if (s->no_cuda[0])
         printf("  cuda: not available (%s)\n", s->no_cuda);
     else
@@ -110,11 +102,11 @@ static void print_cuda(const sight *s) {
         printf("        libraries: %s\n", s->cuda_libraries);
 }
 
-static dt_status print_text(const sight *all, int n, const char *library) {
+static dt_status print_text(const dt_sight *all, int n, const char *library) {
     dt_term term = dt_term_of(STDOUT_FILENO);
     printf("%d rank%s, MPI: %s\n", n, n == 1 ? "" : "s", library);
     for (int from = 0, end; from < n; from = end) {
-        const sight *s = &all[from];
+        const dt_sight *s = &all[from];
         for (end = from + 1; end < n && memcmp(s, &all[end], sizeof *s) == 0;)
             end++;
         if (end - from > 1)
@@ -133,12 +125,12 @@ static dt_status print_text(const sight *all, int n, const char *library) {
 }
 
 dt_status dt_devices(const dt_options *options, dt_comm *comm) {
-    sight *mine = malloc(sizeof *mine), *all = calloc((size_t)dt_comm_size(comm), sizeof *all);
+    dt_sight *mine = malloc(sizeof *mine), *all = calloc((size_t)dt_comm_size(comm), sizeof *all);
     dt_status status = DT_OK;
     if (!mine || !all)
         status = dt_fail(DT_EDEVICE, "no memory for what %d ranks see", dt_comm_size(comm));
     DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
-    DT_TRY_GOTO(status, look(options, comm, mine), done);
+    DT_TRY_GOTO(status, dt_sight_look(options, comm, mine), done);
     DT_TRY_GOTO(status, dt_comm_allgather(comm, mine, sizeof *mine, all), done);
     if (dt_comm_rank(comm) == 0)
         status = (options->json ? print_json : print_text)(all, dt_comm_size(comm),

@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "io/clock.h"
 #include "io/log.h"
 
 static const double CONNECT_SECONDS = 30, ABORT_SECONDS = 5;
@@ -164,6 +166,42 @@ dt_status dt_gpus_poll(dt_gpus *g) {
     return g->nccl ? g->plugin->nccl_poll(g->nccl) : DT_OK;
 }
 
+/* Sleeps between looks: from 20 us, which no step is shorter than, to 1 ms. */
+static void nap(long *nanoseconds) {
+    struct timespec pause = {.tv_nsec = *nanoseconds ? *nanoseconds : 20000};
+    nanosleep(&pause, NULL);
+    *nanoseconds = pause.tv_nsec < 1000000 ? 2 * pause.tv_nsec : pause.tv_nsec;
+}
+
+dt_status dt_gpus_collect(dt_gpus *g, const dt_backend *backend, dt_device *device,
+                          dt_step_outcome *out) {
+    for (long pause = 0;; nap(&pause)) {
+        bool done = false;
+        dt_status status = backend->collect(device, false, &done, out);
+        if (status != DT_OK || done)
+            return status;
+        DT_TRY(dt_gpus_poll(g));
+    }
+}
+
+void dt_gpus_settle(dt_gpus *g, const dt_backend *backend, dt_device *device, double seconds) {
+    double end = dt_now() + seconds;
+    for (long pause = 0; backend->idle; nap(&pause)) {
+        bool idle = true;
+        dt_status status = backend->idle(device, &idle);
+        if (idle) /* or it has failed: nobody has to wait for it */
+            return;
+        status = dt_gpus_poll(g);
+        if (status == DT_OK && dt_now() > end)
+            status = dt_fail(DT_EPEER,
+                             "the GPU is not done with its last steps within %g s: the sums of "
+                             "another rank may be missing",
+                             seconds);
+        if (status != DT_OK)
+            dt_gpus_abort(g, status);
+    }
+}
+
 void dt_gpus_abort(dt_gpus *g, dt_status status) {
     dt_log_error();
     if (g->nccl) /* lets the peers' NCCL know; whether it returns or not, the job ends here */
@@ -171,9 +209,17 @@ void dt_gpus_abort(dt_gpus *g, dt_status status) {
     dt_comm_abort(g->comm, (int)status);
 }
 
-void dt_gpus_close(dt_gpus *g) {
-    if (g->nccl)
-        g->plugin->nccl_close(&g->nccl);
+/* A process that NCCL holds on to would hang in its exit, and the others in MPI's. */
+static void end_hard(dt_gpus *g, dt_status status) {
+    if (status == DT_OK)
+        status = dt_fail(DT_EPEER, "all is done, but NCCL does not let go of the other ranks: the "
+                                   "job is ended");
+    dt_gpus_abort(g, status);
+}
+
+void dt_gpus_close(dt_gpus *g, dt_status status) {
+    if (g->nccl && !g->plugin->nccl_close(&g->nccl))
+        end_hard(g, status);
     if (g->stage)
         g->plugin->stage_close(&g->stage);
     free(g->all);

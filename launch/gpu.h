@@ -35,10 +35,19 @@ const dt_reducer *dt_gpus_reducer(const dt_gpus *gpus);
 const char *dt_gpus_transport(const dt_gpus *gpus);
 /* DT_OK, or why this rank's sums can no longer come. Never waits. */
 DT_NODISCARD dt_status dt_gpus_poll(dt_gpus *gpus);
+/* The oldest step of a queued back end that was not collected, as its collect(), but polled: the
+ * call ends when a peer is lost. DT_EPEER, DT_EDEVICE, DT_EDIVERGED. */
+DT_NODISCARD dt_status dt_gpus_collect(dt_gpus *gpus, const dt_backend *backend, dt_device *device,
+                                       dt_step_outcome *out);
+/* Before close(): wait until nothing is queued on the device. Where that does not come within
+ * seconds, or a peer is lost, the job is ended. Back ends without a queue: nothing to do. */
+enum { DT_SETTLE_SECONDS = 60 };
+void dt_gpus_settle(dt_gpus *gpus, const dt_backend *backend, dt_device *device, double seconds);
 /* This rank cannot go on, and the others' devices wait for its sums: log the error and end the
  * job, within seconds. Does not return. */
 void dt_gpus_abort(dt_gpus *gpus, dt_status status) __attribute__((noreturn));
-/* Leave the other ranks' GPUs; after the device is closed. */
-void dt_gpus_close(dt_gpus *gpus);
+/* Leave the other ranks' GPUs; after the device is closed. status: how the command ended, with its
+ * sentence; should NCCL not let go, the job ends here with it. */
+void dt_gpus_close(dt_gpus *gpus, dt_status status);
 
 #endif

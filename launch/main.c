@@ -11,6 +11,7 @@
 #include "io/log.h"
 #include "launch/bench.h"
 #include "launch/devices.h"
+#include "launch/doctor.h"
 #include "launch/export.h"
 #include "launch/manual.h"
 #include "launch/predict.h"
@@ -66,6 +67,7 @@ static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm
     case DT_CMD_SERVE:
     case DT_CMD_EXPORT:
     case DT_CMD_DEVICES:
+    case DT_CMD_DOCTOR:
         break;
     }
     return DT_OK;
@@ -76,6 +78,8 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
     dt_options_resolve(options);
     if (options->command == DT_CMD_DEVICES) /* looks at all there is */
         return dt_devices(options, comm);
+    if (options->command == DT_CMD_DOCTOR)
+        return dt_doctor(options, comm);
     if (options->command == DT_CMD_SWEEP) /* compares ranks on CPUs */
         return dt_sweep_main(options, dt_backend_find("cpu"), comm);
     if (options->command == DT_CMD_REPORT)
@@ -90,7 +94,7 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
     dt_status status = dt_gpus_open(&gpus, options, comm);
     if (status == DT_OK)
         status = compute(options, &gpus, comm);
-    dt_gpus_close(&gpus);
+    dt_gpus_close(&gpus, status);
     return status;
 }
 

@@ -13,13 +13,14 @@ enum {
     CELLS = DT_CMD_TRAIN | DT_CMD_SWEEP,
     RUNS = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL,
     COMPUTES = DT_CMD_TRAIN | DT_CMD_EVAL | DT_CMD_BENCH,
-    PLACES = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH,
+    PLACES = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH | DT_CMD_DOCTOR,
     LOOKS = DT_CMD_PREDICT | DT_CMD_EXPORT
 };
 
 /* Seeds end at 2^53 so that every reader of the JSON gets them exactly. */
 const dt_option dt_option_table[] = {
-    {"data", DT_OPTION_TEXT, FIELD(data), .initial = "data/mnist", .metavar = "DIR", .group = "Data", .commands = RUNS,
+    {"data", DT_OPTION_TEXT, FIELD(data), .initial = "data/mnist", .metavar = "DIR", .group = "Data",
+     .commands = RUNS | DT_CMD_DOCTOR,
      .help = "directory with four IDX files, plain or .gz: images and labels, train and t10k; eval: t10k alone"},
     {"samples", DT_OPTION_INT, FIELD(samples), .min = 1, .max = 1e12, .word = "all", .word_value = 0, .initial = "all",
      .metavar = "N", .group = "Data", .commands = TRAIN, .changes_bits = true,
@@ -32,14 +33,17 @@ const dt_option dt_option_table[] = {
      .help = "hold out N of those to choose best.h5 by; 0: the test set chooses"},
 
     {"model", DT_OPTION_TEXT, FIELD(model), .initial = "cnn", .metavar = "NAME|SPEC", .group = "Model",
-     .commands = CELLS, .changes_bits = true,
+     .commands = TRAIN, .changes_bits = true,
      .help = "cnn, fast, lenet5, mlp, or layers in words: \"conv 32 3; relu; pool 2; fc 10\""},
+    {"model", DT_OPTION_TEXT, FIELD(model), .initial = "fast", .metavar = "NAME|SPEC", .group = "Model",
+     .commands = SWEEP, .changes_bits = true,
+     .help = "fast, cnn, lenet5, mlp, or layers in words; fast, as cnn takes three times as long for all the trainings"},
     {"init", DT_OPTION_TEXT, FIELD(init), .initial = "", .shown = "random", .metavar = "CHECKPOINT", .group = "Model",
      .commands = CELLS, .changes_bits = true,
      .help = "start from the parameters of a checkpoint of the same network"},
     {"seed", DT_OPTION_INT, FIELD(seed), .min = 0, .max = 9007199254740992.0, .initial = "1", .metavar = "S",
      .group = "Model", .commands = CELLS, .changes_bits = true,
-     .help = "of everything random: initial parameters, order of samples, dropout"},
+     .help = "of everything random: initial parameters, order of samples, dropout, augmentation"},
 
     {"ranks", DT_OPTION_TEXT, FIELD(ranks), .initial = "auto", .shown = "auto: 1, 2, 4, ... and all", .metavar = "LIST",
      .group = "Sweep", .commands = SWEEP, .help = "numbers of ranks to compare: 1,2,4; at most those that mpirun starts"},
@@ -64,6 +68,9 @@ const dt_option dt_option_table[] = {
     {"micro-batch", DT_OPTION_INT, FIELD(micro_batch), .min = 1, .max = 65536, .word = "auto", .word_value = 0,
      .initial = "auto", .shown = "auto: 16, on a GPU 128", .metavar = "M", .group = "Training", .commands = RUNS, .changes_bits = true,
      .help = "samples that one worker computes at a time; at most B/M workers have work"},
+    {"augment", DT_OPTION_WORD, FIELD(augment), .words = "none|affine|elastic", .initial = "none", .group = "Training",
+     .commands = CELLS, .changes_bits = true,
+     .help = "new pictures in every epoch: affine turns, moves, scales, shears, thickens; elastic bends too"},
     {"target-accuracy", DT_OPTION_NUMBER, FIELD(target_accuracy), .min = 1e-9, .max = 100, .word = "off",
      .word_value = 0, .initial = "off", .metavar = "PERCENT", .group = "Training", .commands = TRAIN,
      .help = "stop after the epoch that reaches it"},
@@ -119,6 +126,8 @@ const dt_option dt_option_table[] = {
     {"out", DT_OPTION_TEXT, FIELD(out), .initial = "", .shown = "sweeps/latest if it is not done, else sweeps/<date>-<time>",
      .metavar = "DIR", .group = "Run", .commands = SWEEP,
      .help = "directory for sweep.h5; a sweep that is there goes on"},
+    {"out", DT_OPTION_TEXT, FIELD(out), .initial = "", .shown = "runs", .metavar = "DIR", .group = "Run",
+     .commands = DT_CMD_DOCTOR, .help = "run directory to try: rank 0 leaves a file there for a moment"},
     {"resume", DT_OPTION_FLAG, FIELD(resume), .initial = "no", .group = "Run", .commands = TRAIN,
      .help = "go on in --out (default runs/latest), from its newest whole checkpoint if it has one"},
     {"checkpoint-every", DT_OPTION_INT, FIELD(checkpoint_every), .min = 1, .max = 1e12, .word = "epoch",
@@ -192,6 +201,11 @@ const dt_command_row dt_command_table[] = {
      "Measures the multiply-add peak of the cores, the memory bandwidth, and latency and bandwidth of the all-reduce "
      "between the ranks; checks every sum. On GPUs also training steps in each precision, and what is launched for "
      "one."},
+    {DT_CMD_DOCTOR, "doctor", NULL, "what goes wrong in the first hour on a cluster, with its fix",
+     "Looks for what goes wrong in the first hour: how the job was launched, cores, GPUs, versions and data that differ "
+     "between hosts, clocks, the run directory and its locks, sums, links and the slowest pair of hosts. Each with its "
+     "fix. Start it as the training would be started. Exit code 0: nothing is wrong, but maybe warnings; else that of "
+     "the first thing that is: 3 data, 4 run directory, 5 versions, 6 sums."},
     {0}};
 /* clang-format on */
 

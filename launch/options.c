@@ -251,9 +251,12 @@ static dt_status check_together(const dt_options *options) {
     return DT_OK;
 }
 
+/* A field may be of several rows: the command's own row counts. */
 static dt_status set_initial(dt_options *options) {
-    for (const dt_option *option = dt_option_table; option->name; option++)
-        DT_TRY(dt_option_set(option, option->name, option->initial, options));
+    for (int own = 0; own < 2; own++)
+        for (const dt_option *option = dt_option_table; option->name; option++)
+            if (!own || (option->commands & (unsigned)options->command))
+                DT_TRY(dt_option_set(option, option->name, option->initial, options));
     return DT_OK;
 }
 

@@ -23,7 +23,8 @@ typedef enum { /* bits of a mask: which commands know an option */
                DT_CMD_REPORT = 32,
                DT_CMD_PREDICT = 64,
                DT_CMD_EXPORT = 256,
-               DT_CMD_SERVE = 1024
+               DT_CMD_DOCTOR = 1024,
+               DT_CMD_SERVE = 2048
 } dt_command;
 
 typedef enum { /* what main does with the command */
@@ -34,8 +35,8 @@ typedef enum { /* what main does with the command */
                DT_ACTION_COMPLETION /* for bash */
 } dt_action;
 
-/* Values of the enumerated options, in the order of their words. --optimizer, --schedule and
- * --precision hold a dt_optimizer, dt_schedule and dt_precision. */
+/* Values of the enumerated options, in the order of their words. --optimizer, --schedule,
+ * --precision and --augment hold a dt_optimizer, dt_schedule, dt_precision and dt_augment. */
 enum { DT_DEVICE_AUTO, DT_DEVICE_CPU, DT_DEVICE_CUDA };
 enum { DT_REDUCE_EXACT, DT_REDUCE_FLOAT };
 enum { DT_COMM_AUTO, DT_COMM_MPI, DT_COMM_NCCL };
@@ -68,6 +69,7 @@ typedef struct {
     double clip_norm;                  /* 0 = off */
     double label_smoothing;
     int64_t warmup; /* steps */
+    int augment;    /* a dt_augment */
     bool nesterov, no_graph;
     int64_t threads;          /* 0 = share of the cores */
     int64_t checkpoint_every; /* steps; 0 = after each epoch only */

@@ -13,7 +13,7 @@
 #include "io/err.h"
 #include "model/backend.h"
 
-enum { DT_PLUGIN_ABI = 1 };
+enum { DT_PLUGIN_ABI = 2 };
 #define DT_PLUGIN_ENTRY "dtrain_cuda_plugin"
 
 typedef struct {
@@ -42,14 +42,15 @@ typedef struct {
     void (*libraries)(char *text, size_t nbytes);
 
     /* The ranks' NCCL communicator on device `index`; the unique id travels over comm. Collective.
-     * The ranks' devices must differ. DT_EPEER: no answer within seconds. DT_EDEVICE. */
+     * The ranks' devices must differ. To be closed after a failure too. DT_EPEER: no answer within
+     * seconds. DT_EDEVICE. */
     dt_status (*nccl_open)(dt_comm *comm, int index, double seconds, dt_nccl **out);
     dt_reducer (*nccl_reducer)(dt_nccl *nccl);
     /* DT_OK, or why the communicator failed since: a peer was lost. Never waits. */
     dt_status (*nccl_poll)(dt_nccl *nccl);
     /* Bounded in time; true: it returned, false: the process must exit hard. */
     bool (*nccl_abort)(dt_nccl *nccl, double seconds);
-    void (*nccl_close)(dt_nccl **nccl);
+    bool (*nccl_close)(dt_nccl **nccl); /* false as for nccl_abort() */
     /* The same sums through host memory and comm, for ranks that share a device. */
     dt_status (*stage_open)(dt_comm *comm, int index, size_t max_bytes, dt_stage **out);
     dt_reducer (*stage_reducer)(dt_stage *stage);

@@ -9,7 +9,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct dt_queue {
     dt_setup *setup;
@@ -65,13 +64,17 @@ static dt_status upload(dt_queue *q, int64_t epoch) {
     dt_status status = s->backend->epoch(s->device, &work);
     q->uploaded = epoch;
     q->phases.input += dt_now() - begin;
-    return judge(q, status);
+    return status;
 }
 
 dt_status dt_queue_begin(dt_queue *q, int64_t epoch) {
     q->phases = (dt_phases){.reduce = NAN, .wait = NAN};
     q->epoch = epoch;
-    return q->uploaded < epoch ? upload(q, epoch) : DT_OK;
+    if (q->uploaded >= epoch)
+        return DT_OK;
+    /* Nothing is queued: a failure is everybody's. And no rank's sums wait for another one that
+     * still reads its samples from a cold disk. */
+    return dt_comm_agree(q->setup->comm, upload(q, epoch));
 }
 
 /* -- Steps ----------------------------------------------------------------------------------- */
@@ -91,32 +94,17 @@ dt_status dt_queue_submit(dt_queue *q, int64_t epoch, int64_t step, const dt_upd
     return judge(q, status);
 }
 
-/* Sleeps between looks: from 20 us, which no step is shorter than, to 1 ms. */
-static dt_status await(dt_queue *q, dt_step_outcome *out) {
-    const dt_setup *s = q->setup;
-    struct timespec pause = {.tv_nsec = 20000};
-    for (;;) {
-        bool done = false;
-        dt_status status = s->backend->collect(s->device, false, &done, out);
-        if (status != DT_OK || done)
-            return status;
-        DT_TRY(dt_gpus_poll(s->gpus));
-        nanosleep(&pause, NULL);
-        if (pause.tv_nsec < 1000000)
-            pause.tv_nsec *= 2;
-    }
-}
-
 dt_status dt_queue_collect(dt_queue *q, dt_step_result *out) {
+    const dt_setup *s = q->setup;
     dt_step_outcome outcome = {0};
     double begin = dt_now();
-    DT_TRY(judge(q, await(q, &outcome)));
+    DT_TRY(judge(q, dt_gpus_collect(s->gpus, s->backend, s->device, &outcome)));
     q->phases.compute += dt_now() - begin;
     *out = (dt_step_result){.norm = outcome.norm, .stop = outcome.votes != 0};
     for (int i = 0; i < DT_N_SUMS; i++)
         out->sums[i] = outcome.sums[i];
     bool is_last = q->epoch + 1 >= q->setup->options.epochs;
-    return is_last || q->uploaded > q->epoch ? DT_OK : upload(q, q->epoch + 1);
+    return is_last || q->uploaded > q->epoch ? DT_OK : judge(q, upload(q, q->epoch + 1));
 }
 
 dt_phases dt_queue_phases(const dt_queue *q) {

@@ -194,6 +194,7 @@ static dt_device_config device_config(const dt_setup *s, double mean, double std
         .threads = s->workers[s->rank],
         .seed = o->seed,
         .label_smoothing = (float)o->label_smoothing,
+        .augment = (dt_augment)o->augment,
         .exact = o->reduce == DT_REDUCE_EXACT,
         .max_micros = dt_plan_max_micros(&s->plan),
         .optim = {.kind = (dt_optimizer)o->optimizer,
@@ -266,15 +267,17 @@ dt_status dt_setup_device(dt_setup *s, double mean, double std) {
         DT_TRY(dt_gpus_connect(s->gpus, o, (s->net->n_params + DT_N_SUMS + 1) * sizeof(int64_t)));
     dt_device_config config = device_config(s, mean, std);
     DT_TRY(share_choices(s, &config));
-    DT_TRY(compare_fingerprints(s));
     config.choices = s->choices;
     DT_TRY(dt_comm_agree(s->comm, open_device(s, &config)));
+    DT_TRY(compare_fingerprints(s)); /* a back end describes the device that it has opened */
     return gather_usage(s);
 }
 
 void dt_setup_close(dt_setup *s) {
-    if (s->device)
+    if (s->device) {
+        dt_gpus_settle(s->gpus, s->backend, s->device, DT_SETTLE_SECONDS);
         s->backend->close(&s->device);
+    }
     dt_net_free(&s->net);
     dt_dataset_close(&s->data);
     free(s->chosen);

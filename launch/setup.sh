@@ -53,6 +53,22 @@ onednn_there() {
 downloader() { there curl || there wget; }
 chromium_there() { there chromium || there chromium-browser || ! apt-cache show chromium; } # Ubuntu has it as a snap only
 h5py_there() { python3 -c 'import h5py' || /usr/bin/python3 -c 'import h5py'; }
+# What reads TensorBoard's event files, without TensorFlow and without the server's packages: for one test, which is skipped
+# where it cannot be had.
+board=$here/build/tensorboard
+tensorboard_there() {
+    PYTHONPATH=$board${PYTHONPATH:+:$PYTHONPATH} python3 -c 'import tensorboard.backend.event_processing.event_accumulator'
+}
+fetch_tensorboard() {
+    [ "$tests" -eq 1 ] && ! tensorboard_there >/dev/null 2>&1 || return 0
+    echo "fetching TensorBoard's reader to build/tensorboard"
+    rm -rf "$board"
+    if ! python3 -m pip install -q --disable-pip-version-check --root-user-action ignore --no-compile --no-deps \
+        --only-binary :all: --target "$board" tensorboard numpy protobuf absl-py >/dev/null 2>&1; then
+        rm -rf "$board"
+        echo "setup.sh: pip could not fetch tensorboard; the test that reads its files is skipped" >&2
+    fi
+}
 # clang comes without its sanitizers' run-time libraries on some systems
 fuzzer_there() {
     echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return p && n < 0; }' |
@@ -149,7 +165,10 @@ install_packages() { # quiet unless it fails
 }
 
 look
-[ "${#missing[@]}" -gt 0 ] || exit 0
+if [ "${#missing[@]}" -eq 0 ]; then
+    fetch_tensorboard
+    exit 0
+fi
 if ! there apt-get >/dev/null; then
     echo "setup.sh: missing, by Debian's names: ${missing[*]}" >&2
     echo "This system has no apt-get: install them with its own package manager, then run this again." >&2
@@ -189,3 +208,4 @@ if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup.sh: installed, and still not usable: ${missing[*]}" >&2
     exit 1
 fi
+fetch_tensorboard

@@ -273,7 +273,7 @@ double dt_sweep_cost(const dt_sweep_spec *spec, const dt_cell *cell) {
     int64_t ranks = cell->ranks ? cell->ranks : useful_ranks(spec);
     int64_t micros = ceil_div(cell->batch, spec->micro_batch), workers = ranks * spec->threads;
     int64_t steps = is_time ? USUAL_STEPS : dt_sweep_steps(spec, cell);
-    int64_t evaluated = is_time ? 0 : (spec->epochs + 1) * spec->test_samples;
+    int64_t evaluated = is_time ? 0 : spec->epochs * spec->test_samples;
     double speed_up = (double)micros / (double)ceil_div(micros, workers);
     int64_t samples = cell->budget == DT_BUDGET_STEPS ? largest(spec) : cell->samples;
     double images = (double)(is_time ? steps * cell->batch : spec->epochs * samples);

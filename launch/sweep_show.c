@@ -44,6 +44,7 @@ void dt_sweep_show_start(const dt_options *o, const dt_sweep_spec *spec, const d
     if (o->quiet || o->json)
         return;
     printf("%sdtrain sweep%s: %zu cells, in %s\n", term.bold, term.plain, n_cells, book->path);
+    printf("  model    %s\n", o->model);
     if (spec->by_epochs || spec->by_steps) {
         printf("  data     ");
         print_list(&spec->samples);

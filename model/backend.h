@@ -22,6 +22,8 @@
 
 typedef enum { DT_F32, DT_BF16, DT_TF32 } dt_precision;
 typedef enum { DT_TRAIN, DT_TEST, DT_N_SETS } dt_set;
+/* What training does to its pictures, never evaluation: model/augment.h. */
+typedef enum { DT_AUGMENT_NONE, DT_AUGMENT_AFFINE, DT_AUGMENT_ELASTIC } dt_augment;
 
 /* Gradients and losses as fixed-point integers. A summed gradient g is stored as
  * round(g * 2^DT_GRADIENT_BITS), a loss as round(l * 2^DT_LOSS_BITS). */
@@ -43,6 +45,7 @@ typedef struct {
     int threads;     /* worker threads, >= 1 */
     uint64_t seed;
     float label_smoothing;
+    dt_augment augment;
     bool exact;     /* false: gradients are float sums (--reduce float) */
     int max_micros; /* micro-batches in a global batch, over all ranks: bounds the sum */
     dt_optim_config optim;
@@ -151,8 +154,8 @@ typedef struct dt_backend {
      * applied. *norm = its norm before clipping. DT_EDIVERGED, parameters unchanged, when
      * sums[DT_SUM_BAD] != 0. u->gradient_scale is ignored. */
     dt_status (*update)(dt_device *device, const dt_update *u, double *norm);
-    /* Loss (without label smoothing), correct answers and more over work of a set. No dropout.
-     * out->sums are overwritten. */
+    /* Loss (without label smoothing), correct answers and more over work of a set. No dropout, no
+     * augmentation. out->sums are overwritten. */
     dt_status (*evaluate)(dt_device *device, dt_set set, const dt_work *work, dt_eval *out);
 
     /* SHA-256 of the gradient sums of one micro-batch, computed by worker (0 .. threads-1) of this
@@ -165,7 +168,7 @@ typedef struct dt_backend {
 
     /* -- Queued back ends: a device with streams of its own. NULL in the others. --
      * Training goes by epoch(), step(), collect() instead of gradient() and update(), which stay
-     * for tests. Nothing but collect(wait) waits for the device. */
+     * for tests. Of these nothing but collect(wait) waits for the device. */
 
     /* Engines for the network's convolutions, from shapes and device model alone: a text without
      * line breaks that config.choices takes on every rank. Rank 0 calls it before open().
@@ -173,7 +176,8 @@ typedef struct dt_backend {
     dt_status (*choose)(const dt_device_config *config, char *text, size_t nbytes);
     /* This rank's micro-batches of a whole epoch, in the order of its steps: gathered and uploaded
      * while what is queued goes on. Two epochs are held: the one that is trained and the next. The
-     * list is read before it returns. */
+     * list is read before it returns. The first call takes the memory for both; a longer list needs
+     * an empty queue, as taking memory waits for the device. */
     dt_status (*epoch)(dt_device *device, const dt_work *work);
     /* Enqueue one step with its all-reduce (config.reduce) and update. Collective. At most
      * DT_MAX_QUEUED steps may be queued and not collected. After a step whose gradient was bad all
@@ -182,6 +186,9 @@ typedef struct dt_backend {
     /* The oldest step that was not collected: *done tells whether it is finished; with wait, until
      * it is. DT_EDIVERGED when its gradient was bad, as for update(). */
     dt_status (*collect)(dt_device *device, bool wait, bool *done, dt_step_outcome *out);
+    /* Whether nothing is queued any more. close() waits until it is so; a lost peer keeps it from
+     * that. DT_EDEVICE, and *idle: the device has failed, nothing will come. */
+    dt_status (*idle)(dt_device *device, bool *idle);
     void (*usage)(const dt_device *device, dt_device_usage *out);
 } dt_backend;
 

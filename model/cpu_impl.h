@@ -6,6 +6,7 @@
 #ifndef DT_MODEL_CPU_IMPL_H
 #define DT_MODEL_CPU_IMPL_H
 
+#include "model/augment.h"
 #include "model/backend.h"
 #include "model/cpu_avx2.h"
 #include "model/cpu_kernels.h"
@@ -75,8 +76,9 @@ typedef struct {
     void *input, *scratch;
     float *dw, *dbias; /* of the layer at hand */
     float *logits, *dlogits;
-    void *dlogits_out; /* where the last operation wants the gradient: dlogits, or bf16 */
-    float *dropout;    /* one sample's mask in plain order */
+    void *dlogits_out;       /* where the last operation wants the gradient: dlogits, or bf16 */
+    float *dropout;          /* one sample's mask in plain order */
+    dt_augmenter *augmenter; /* NULL: pictures as they are */
     int64_t sums[DT_N_SUMS];
     int64_t *confusion;
     bool active; /* has micro-batches in this step, so its sums count */
@@ -93,7 +95,7 @@ typedef struct {
 
 DT_NODISCARD dt_status cpu_worker_create(const cpu_context *context, cpu_worker *worker);
 void cpu_worker_free(cpu_worker *worker, const cpu_plan *plan);
-/* Logits of m samples; with epoch (training) dropout is active. */
+/* Logits of m samples; with epoch (training) dropout and augmentation are active. */
 DT_NODISCARD dt_status cpu_worker_forward(const cpu_context *context, cpu_worker *worker,
                                           const int64_t *samples, const uint32_t *epoch);
 /* Loss and gradient of one micro-batch, added to the worker's sums (set, if !worker->used). After

@@ -112,8 +112,10 @@ dt_status cpu_worker_create(const cpu_context *c, cpu_worker *w) {
     w->dlogits = take(w, m * classes * sizeof *w->dlogits);
     w->confusion = take(w, classes * classes * sizeof *w->confusion);
     w->dropout = take(w, largest * sizeof *w->dropout);
+    if (c->config->augment != DT_AUGMENT_NONE)
+        w->augmenter = dt_augmenter_create(c->config);
     if (!w->input || !w->scratch || !w->dw || !w->dbias || !w->dlogits || !w->confusion ||
-        !w->dropout)
+        !w->dropout || (c->config->augment != DT_AUGMENT_NONE && !w->augmenter))
         goto no_memory;
     const worker_op input = {.y = w->input};
     const worker_op *before = &input;
@@ -137,6 +139,7 @@ void cpu_worker_free(cpu_worker *w, const cpu_plan *plan) {
         free(w->blocks[i]);
     free(w->blocks);
     free(w->ops);
+    dt_augmenter_free(&w->augmenter);
     *w = (cpu_worker){0};
 }
 
@@ -174,12 +177,20 @@ static dt_status forward_op(const cpu_context *c, cpu_worker *w, int i, const vo
     return DT_OK;
 }
 
+static void input(const cpu_context *c, cpu_worker *w, const int64_t *samples,
+                  const uint32_t *epoch) {
+    double std = c->config->std > 0 ? c->config->std : 1;
+    const uint8_t *images = c->images;
+    if (epoch && w->augmenter)
+        dt_augmenter_run(w->augmenter, *epoch, &images, &samples);
+    dt_cpu_input(w->input, c->config->precision == DT_BF16, images, samples, c->config->micro_batch,
+                 dt_shape_size(c->config->net->in), (float)(1 / (255 * std)),
+                 (float)(-c->config->mean / std));
+}
+
 dt_status cpu_worker_forward(const cpu_context *c, cpu_worker *w, const int64_t *samples,
                              const uint32_t *epoch) {
-    double std = c->config->std > 0 ? c->config->std : 1;
-    dt_cpu_input(w->input, c->config->precision == DT_BF16, c->images, samples,
-                 c->config->micro_batch, dt_shape_size(c->config->net->in),
-                 (float)(1 / (255 * std)), (float)(-c->config->mean / std));
+    input(c, w, samples, epoch);
     const void *x = w->input;
     for (int i = 0; i < c->plan->n_ops; x = w->ops[i++].y) {
         if (c->plan->ops[i].kind != OP_DROPOUT)

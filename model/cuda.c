@@ -8,6 +8,7 @@
 #include <string.h>
 #include "io/file.h"
 #include "model/cuda_impl.h"
+#include "model/cuda_versions.h"
 #include "model/fixed.h"
 #include "model/loss.h"
 
@@ -52,7 +53,7 @@ static void cuda_close(dt_device **device) {
     if (!d)
         return;
     cudaSetDevice(d->config.index);
-    cudaDeviceSynchronize(); /* what is queued may use all of it */
+    cudaDeviceSynchronize(); /* what is queued may use all of it; see idle() */
     cuda_steps_close(d);
     cuda_plan_free(&d->plan);
     for (int i = 0; i < 2; i++) {
@@ -104,6 +105,8 @@ static dt_status check_gpu(const dt_device_config *config, int *major) {
                        "--precision %s needs compute capability 8.0; %s has %d.%d and computes in "
                        "f32",
                        names[config->precision], gpu.name, gpu.major, gpu.minor);
+    if (config->augment != DT_AUGMENT_NONE)
+        return dt_fail(DT_EUSAGE, "--augment: only the CPU augments; give --device cpu, or none");
     return DT_OK;
 }
 
@@ -421,18 +424,11 @@ static dt_status cuda_fingerprint(dt_device *d, int worker, const int64_t *sampl
 
 /* The libraries, and the GPU that this process uses. */
 static void cuda_describe(char *text, size_t nbytes) {
-    int runtime = 0, major = 0, minor = 0, patch = 0, index;
+    int index;
     struct cudaDeviceProp gpu;
-    size_t dnn = cudnnGetVersion(), at;
-    cudaRuntimeGetVersion(&runtime);
-    cublasGetProperty(MAJOR_VERSION, &major);
-    cublasGetProperty(MINOR_VERSION, &minor);
-    cublasGetProperty(PATCH_LEVEL, &patch);
-    at = (size_t)snprintf(text, nbytes, "CUDA %d.%d, cuDNN %zu.%zu.%zu, cuBLAS %d.%d.%d",
-                          runtime / 1000, runtime % 1000 / 10, dnn / 10000, dnn / 100 % 100,
-                          dnn % 100, major, minor, patch);
-    if (at < nbytes && cudaGetDevice(&index) == cudaSuccess &&
-        cudaGetDeviceProperties(&gpu, index) == cudaSuccess)
+    dt_cuda_versions(text, nbytes);
+    size_t at = strlen(text);
+    if (cudaGetDevice(&index) == cudaSuccess && cudaGetDeviceProperties(&gpu, index) == cudaSuccess)
         snprintf(text + at, nbytes - at, ", %s (%d.%d)", gpu.name, gpu.major, gpu.minor);
 }
 
@@ -466,5 +462,6 @@ const dt_backend dt_backend_cuda = {
     .epoch = cuda_epoch,
     .step = cuda_step,
     .collect = cuda_collect,
+    .idle = cuda_idle,
     .usage = cuda_usage,
 };

@@ -122,6 +122,7 @@ cuda_work cuda_source_work(const dt_device *d, const cuda_source *s);
 DT_NODISCARD dt_status cuda_epoch(dt_device *d, const dt_work *work);
 DT_NODISCARD dt_status cuda_step(dt_device *d, const dt_queued_step *step);
 DT_NODISCARD dt_status cuda_collect(dt_device *d, bool wait, bool *done, dt_step_outcome *out);
+DT_NODISCARD dt_status cuda_idle(dt_device *d, bool *idle);
 DT_NODISCARD dt_status cuda_verdict(const cuda_outcome *outcome);
 void cuda_steps_close(dt_device *d);
 

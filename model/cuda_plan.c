@@ -209,9 +209,10 @@ static dt_status segment_memory(dt_device *d) {
             n += 2;
         }
     if (status == DT_OK)
-        status = cuda_check(cudaMemcpy(plan->segments, table, nbytes, cudaMemcpyHostToDevice),
-                            "the plan cannot be copied to the device");
-    free(table);
+        status = cuda_check(
+            cudaMemcpyAsync(plan->segments, table, nbytes, cudaMemcpyHostToDevice, d->main),
+            "the plan cannot be copied to the device");
+    free(table); /* pageable memory is read before the call returns */
     return status;
 }
 

@@ -6,15 +6,27 @@
 #include <nvtx3/nvToolsExt.h>
 #include "model/cuda_impl.h"
 
+/* Memory for both epochs that are held. Taking and freeing it waits for the device, which waits for
+ * the other ranks: so both are opened before a step is queued. */
+static dt_status open_sources(dt_device *d, int64_t capacity) {
+    if (d->n_queued != d->n_collected)
+        return dt_fail(DT_EDEVICE,
+                       "an epoch of %lld micro-batches after one of %lld, while steps are queued",
+                       (long long)capacity, (long long)d->epochs[0].capacity);
+    DT_TRY(cuda_check(cudaStreamSynchronize(d->main), "the device failed"));
+    DT_TRY(cuda_check(cudaStreamSynchronize(d->copy), "the device failed"));
+    for (int i = 0; i < 2; i++) {
+        cuda_source_close(&d->epochs[i]);
+        DT_TRY(cuda_source_open(d, &d->epochs[i], capacity));
+    }
+    return DT_OK;
+}
+
 /* Two epochs are held: the one that is trained and the next. */
 dt_status cuda_epoch(dt_device *d, const dt_work *work) {
     cuda_source *s = &d->epochs[work->epoch % 2];
-    if (!s->held || s->capacity < work->n_micros) {
-        DT_TRY(cuda_check(cudaStreamSynchronize(d->main), "the device failed"));
-        DT_TRY(cuda_check(cudaStreamSynchronize(d->copy), "the device failed"));
-        cuda_source_close(s);
-        DT_TRY(cuda_source_open(d, s, work->n_micros > 0 ? work->n_micros : 1));
-    }
+    if (s->capacity < work->n_micros || s->capacity == 0)
+        DT_TRY(open_sources(d, work->n_micros > 0 ? work->n_micros : 1));
     s->held = true;
     s->awaited = false;
     s->epoch = work->epoch;
@@ -50,6 +62,19 @@ static dt_status begin(dt_device *d, const dt_queued_step *step) {
                       "a kernel cannot be launched");
 }
 
+/* After a failure amid the sums, the communication stream may still be in the capture, and would
+ * not come out of it. What this itself meets does not count any more. */
+static void leave_capture(dt_device *d) {
+    enum cudaStreamCaptureStatus state;
+    if (cudaStreamIsCapturing(d->comm, &state) != cudaSuccess ||
+        state != cudaStreamCaptureStatusActive)
+        return;
+    cudaError_t error = cudaEventRecord(d->joined, d->comm);
+    if (error == cudaSuccess)
+        error = cudaStreamWaitEvent(d->main, d->joined, 0);
+    (void)error;
+}
+
 /* Everything between is recorded instead of run. */
 static dt_status capture(dt_device *d, bool last) {
     cudaGraph_t graph = NULL;
@@ -57,6 +82,8 @@ static dt_status capture(dt_device *d, bool last) {
     DT_TRY(cuda_check(cudaStreamBeginCapture(d->main, cudaStreamCaptureModeThreadLocal),
                       "a step cannot be captured"));
     dt_status status = cuda_micro(d, last);
+    if (status != DT_OK)
+        leave_capture(d);
     cudaError_t ended = cudaStreamEndCapture(d->main, &graph); /* in any case: it ends the mode */
     if (status == DT_OK)
         status = cuda_check(ended, "a step cannot be captured");
@@ -137,6 +164,19 @@ dt_status cuda_collect(dt_device *d, bool wait, bool *done, dt_step_outcome *out
     for (int i = 0; i < DT_N_SUMS; i++)
         out->sums[i] = from->sums[i];
     return cuda_verdict(from);
+}
+
+dt_status cuda_idle(dt_device *d, bool *idle) {
+    const cudaStream_t streams[] = {d->main, d->comm, d->copy};
+    *idle = true;
+    for (int i = 0; i < 3; i++) {
+        cudaError_t error = cudaStreamQuery(streams[i]);
+        if (error == cudaErrorNotReady)
+            *idle = false;
+        else
+            DT_TRY(cuda_check(error, "the device failed"));
+    }
+    return DT_OK;
 }
 
 void cuda_steps_close(dt_device *d) {

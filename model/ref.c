@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/file.h"
+#include "model/augment.h"
 #include "model/dropout.h"
 #include "model/fixed.h"
 #include "model/loss.h"
@@ -23,13 +24,14 @@
 #endif
 
 typedef struct {
-    float **acts;       /* [n_layers + 1] tensors of m samples; acts[0] is the input */
-    float **grads;      /* the same; grads[0] is NULL */
-    float **masks;      /* [n_layers]; NULL but for dropout */
-    float *dparams;     /* [n_params] of one micro-batch */
-    int64_t *sums;      /* [n_params + DT_N_SUMS] of this worker's micro-batches */
-    float *floats;      /* !exact: [n_params], likewise */
-    int64_t *confusion; /* [classes][classes] */
+    float **acts;            /* [n_layers + 1] tensors of m samples; acts[0] is the input */
+    float **grads;           /* the same; grads[0] is NULL */
+    float **masks;           /* [n_layers]; NULL but for dropout */
+    float *dparams;          /* [n_params] of one micro-batch */
+    int64_t *sums;           /* [n_params + DT_N_SUMS] of this worker's micro-batches */
+    float *floats;           /* !exact: [n_params], likewise */
+    int64_t *confusion;      /* [classes][classes] */
+    dt_augmenter *augmenter; /* NULL: pictures as they are */
 } worker_t;
 
 typedef struct {
@@ -70,6 +72,8 @@ static void ref_close(dt_device **device) {
     if (!d)
         return;
     dt_pool_free(&d->pool);
+    for (int i = 0; d->workers && i < d->config.threads; i++)
+        dt_augmenter_free(&d->workers[i].augmenter);
     for (block *next; d->blocks; d->blocks = next) {
         next = d->blocks->next;
         free(d->blocks);
@@ -89,6 +93,10 @@ static void plan_worker(dt_device *d, worker_t *w, bool *ok) {
     w->confusion = take(d, ok, (size_t)net->classes * (size_t)net->classes, sizeof *w->confusion);
     if (!d->config.exact)
         w->floats = take(d, ok, net->n_params, sizeof *w->floats);
+    if (d->config.augment != DT_AUGMENT_NONE) {
+        w->augmenter = dt_augmenter_create(&d->config);
+        *ok = *ok && w->augmenter;
+    }
     if (!*ok)
         return;
     w->acts[0] = take(d, ok, m * dt_shape_size(net->in), sizeof **w->acts);
@@ -181,12 +189,16 @@ static int ref_ranges(dt_device *d, int max, size_t *from, size_t *n) {
     return 1;
 }
 
+/* With epoch (training) dropout and augmentation are active. */
 static float *forward(const dt_device *d, worker_t *w, dt_set set, const int64_t *samples,
-                      bool drop) {
+                      const uint32_t *epoch) {
     const dt_net *net = d->config.net;
+    const uint8_t *images = d->sets[set].images;
     int m = d->config.micro_batch;
-    dt_input_gather(d->table, d->sets[set].images, dt_shape_size(net->in), samples, m, w->acts[0]);
-    dt_ref_net_forward_f32(net, m, d->state.params, drop ? w->masks : NULL, w->acts);
+    if (epoch && w->augmenter)
+        dt_augmenter_run(w->augmenter, *epoch, &images, &samples);
+    dt_input_gather(d->table, images, dt_shape_size(net->in), samples, m, w->acts[0]);
+    dt_ref_net_forward_f32(net, m, d->state.params, epoch ? w->masks : NULL, w->acts);
     return w->acts[net->n_layers];
 }
 
@@ -206,7 +218,7 @@ static void compute(const dt_device *d, worker_t *w, const int64_t *samples, uin
     const dt_net *net = d->config.net;
     int m = d->config.micro_batch;
     draw_masks(d, w, samples, epoch);
-    const float *logits = forward(d, w, DT_TRAIN, samples, true);
+    const float *logits = forward(d, w, DT_TRAIN, samples, &epoch);
     dt_loss_softmax(logits, m, net->classes, samples, d->sets[DT_TRAIN].labels,
                     d->config.label_smoothing, w->grads[net->n_layers], sums, NULL);
     dt_ref_net_backward_f32(net, m, d->state.params, w->masks, w->acts, w->grads, w->dparams);
@@ -285,7 +297,7 @@ static void evaluate_job(void *ctx, int worker) {
     memset(w->confusion, 0, classes * classes * sizeof *w->confusion);
     for (int j = worker; j < job->work->n_micros; j += d->config.threads) {
         const int64_t *samples = job->work->samples + (size_t)j * m;
-        const float *logits = forward(d, w, job->set, samples, false);
+        const float *logits = forward(d, w, job->set, samples, NULL);
         dt_loss_softmax(logits, (int)m, net->classes, samples, d->sets[job->set].labels, 0.0f, NULL,
                         w->sums, w->confusion);
         if (job->out->logits)

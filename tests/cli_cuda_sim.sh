@@ -31,6 +31,7 @@ train() {
     "${command[@]}" "$DTRAIN" --device cuda "${options[@]}" --out "$(mktemp -u "run.$n_run.XXXX")" --json "$@" >events 2>told &&
         digest events
 }
+lacks() { ! grep -q "$1" "$2"; }
 digest() { sed -n 's/.*"params_sha256": *"\([0-9a-f]*\)".*/\1/p' "$1" | tail -n 1; }
 same() { # same WHAT DIGEST
     check "$1: ${2:-no digest}" test "$2" = "$truth" -a -n "$2"
@@ -70,14 +71,43 @@ gpu_loss=$(loss events)
 check "near the CPU's loss" awk -v a="$gpu_loss" -v b="$(loss cpu.events)" 'BEGIN { d = a - b; exit !(a > 0 && d * d < 1e-8) }'
 check "eval" "$SRC/tests/simdev/run" "$DTRAIN" eval half --data data --device cuda --quiet
 
+# Each rank tells of its own device, also where only eval opens it.
+SIMDEV_CAPABILITY=75,80 "$SRC/tests/simdev/run" "$MPIRUN" -np 2 "$DTRAIN" eval half --data data --device cuda --quiet 2>told || true
+check "eval on two kinds of devices says so" grep -q 'rank 1 .*simdev (CPU) (8.0).*(7.5)' told
+
+# Libraries that are too old; and a device that does not tell its clock's rate, which is no error of a later launch.
+for old in SIMDEV_CUDNN=91000 SIMDEV_NCCL=22100 SIMDEV_DRIVER=12080 SIMDEV_CAPABILITY=70 SIMDEV_DEVICES=0; do
+    code=0
+    env "$old" "$SRC/tests/simdev/run" "$DTRAIN" --device cuda "${options[@]}" --out old --quiet 2>told || code=$?
+    check "$old: exit 5, not $code" test "$code" = 5
+    case $old in
+    *CUDNN*) words='cuDNN 9.10 is loaded, this program needs' ;;
+    *NCCL*) words='NCCL 2.21 is loaded, this program needs' ;;
+    *DRIVER*) words='the driver is for CUDA 12.8 and earlier' ;;
+    *CAPABILITY*) words='has compute capability 7.0' ;;
+    *) words='shows no device' ;;
+    esac
+    check "... with the reason" grep -q "$words" told
+done
+same "no clock rate" "$(SIMDEV_FAIL=cudaDeviceGetAttribute:1 train 1)"
+
 # A call that fails has its sentence and its exit code, and nobody hangs.
-for call in cudaMalloc:1 ncclGetUniqueId:1@0 ncclCommInitRank:1@1 ncclAllReduce:2 ncclAllReduce:1@1 cudnnBackendExecute:5@1 \
+# Two sums a step; the fourth is amid the capture of the graph.
+options[${#options[@]} - 1]="conv 8 3; relu; pool 2; fc 64; relu; fc 10"
+for call in cudaMalloc:1 ncclGetUniqueId:1@0 ncclCommInitRank:1@1 ncclAllReduce:4 ncclAllReduce:1@1 cudnnBackendExecute:5@1 \
     cublasSgemm:2 cudaGraphLaunch:2@1; do
     code=0
     SIMDEV_FAIL=$call timeout 60 "$SRC/tests/simdev/run" "$MPIRUN" -np 2 "$DTRAIN" --device cuda "${options[@]}" --out "fail.$call" \
         --quiet >said 2>told || code=$?
     check "$call fails: exit 5 or 6, not $code" test "$code" = 5 -o "$code" = 6
     check "... with a sentence" grep -q '^dtrain: ' told
+    check "... and nothing else goes wrong" lacks VIOLATION told
 done
+# All is done, but NCCL hangs in its end.
+code=0
+SIMDEV_FAIL=ncclCommFinalize:1@1,ncclCommAbort:1@1 timeout 60 "$SRC/tests/simdev/run" "$MPIRUN" -np 2 "$DTRAIN" --device cuda \
+    "${options[@]}" --out hangs --quiet 2>told || code=$?
+check "NCCL does not let go: exit 6, not $code" test "$code" = 6
+check "... with a sentence" grep -q 'rank 1.*NCCL does not let go' told
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -21,8 +21,9 @@ check() { # check WHAT COMMAND...
 }
 
 # What there is: options by command, exit codes, and the contents of a run
-for command in train sweep report eval predict export serve devices bench; do
-    "$DTRAIN" $command --help | grep -oE '^  --[a-z0-9-]+' | tr -d ' ' >options.$command
+mapfile -t commands < <("$DTRAIN" --help | sed -n '/^Commands/,/^$/s/^  \([a-z][a-z]*\) .*/\1/p')
+for command in "${commands[@]}"; do
+    "$DTRAIN" "$command" --help | grep -oE '^  --[a-z0-9-]+' | tr -d ' ' >"options.$command"
 done
 "$DTRAIN" --help | sed -n '/^Exit codes/,/^$/p' | grep -oE '^  [0-9]+' | tr -d ' ' >codes
 python3 "$SRC/tests/make_data.py" data --train 960 --test 50
@@ -46,7 +47,7 @@ import sys
 tree, wrong = sys.argv[1], 0
 source = os.environ["SRC"]
 lines_of = lambda name: open(name, encoding="utf-8").read().split("\n")
-options = {c: set(lines_of("options." + c)) - {""} for c in ("train", "sweep", "report", "eval", "predict", "export", "serve", "devices", "bench")}
+options = {name[8:]: set(lines_of(name)) - {""} for name in glob.glob("options.*")}
 every = set.union(*options.values())
 # options of other programs that the documents name
 others = {

@@ -2,6 +2,7 @@
 # timeout: 120
 # --tensorboard: TensorBoard's own reader finds the curves, and their values are those of log.jsonl.
 set -euo pipefail
+export PYTHONPATH=$SRC/build/tensorboard${PYTHONPATH:+:$PYTHONPATH} # launch/setup.sh --tests puts it there
 if ! python3 -c 'import tensorboard' 2>/dev/null; then
     echo "skipped: needs Python's tensorboard"
     exit 77
@@ -17,11 +18,11 @@ board = EventAccumulator("board")
 board.Reload()
 log = [json.loads(line) for line in open("run/log.jsonl")]
 epochs = [e for e in log if e["event"] == "epoch"]
-assert len(epochs) == 3
+assert len(epochs) == 2
 scalars = lambda tag: [(s.step, s.value) for s in board.Scalars(tag)]
 for name in ("test_loss", "test_accuracy"):
     got = scalars("epoch/" + name)
-    assert [s for s, _ in got] == [0, 50, 100], got
+    assert [s for s, _ in got] == [50, 100], got
     assert all(abs(v - e[name]) <= 1e-6 * abs(e[name]) for (_, v), e in zip(got, epochs)), (got, epochs)
 assert [s for s, _ in scalars("step/loss")] == list(range(1, 101))
 rates = [scalars(f"images_per_second/rank_{r}") for r in (0, 1)]

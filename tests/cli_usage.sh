@@ -74,13 +74,12 @@ check "a misspelt variable is warned about" grep -q 'warning: DTRAIN_BATHC .* DT
 check "other variables are not" test "$(grep -c warning err.txt)" = 1
 
 # --- help ---
-for command in train sweep eval serve devices bench; do
+for command in train sweep report eval predict export serve devices bench doctor; do
     run "$DTRAIN" "$command" --help
     check "$command --help" test "$code" = 0 -a ! -s err.txt
     check "$command --help: usage" has "Usage: dtrain"
     check "$command --help: at most 80 columns" test "$(awk 'length > 80' out.txt | wc -l)" = 0
     check "$command --help: no escape sequences" hasnt $'\033'
-    check "$command --help: only what works" hasnt 'augment|stall|doctor'
 done
 run "$DTRAIN" --help
 for word in eval devices bench --micro-batch "[256]" "[adamw]" "DTRAIN_MICRO_BATCH" "Exit codes" "--resume"; do

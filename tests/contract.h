@@ -3,6 +3,7 @@
 #define DT_TESTS_CONTRACT_H
 
 #include "io/file.h"
+#include "model/augment.h"
 #include "tests/rig.h"
 
 static const char contract_spec[] =
@@ -355,6 +356,57 @@ static inline void contract_ranges(const dt_backend *be) {
         }
 }
 
+/* The device's pictures become those of the samples that epoch distorts, by augment.h itself. */
+static inline void contract_distort(rig *r, dt_augment kind, uint32_t epoch) {
+    size_t n = dt_shape_size(r->net->in);
+    uint8_t *plain = malloc(RIG_SAMPLES * n);
+    void *scratch = malloc(dt_augment_scratch(r->net->in));
+    memcpy(plain, r->images, RIG_SAMPLES * n);
+    for (int64_t i = 0; i < RIG_SAMPLES; i++) {
+        dt_distortion d;
+        dt_augment_draw(kind, r->config.seed, epoch, i, r->net->in, &d);
+        dt_augment_apply(&d, r->net->in, plain + (size_t)i * n, r->images + (size_t)i * n, scratch);
+    }
+    T_CHECK(memcmp(plain, r->images, RIG_SAMPLES * n) != 0);
+    T_OK(r->be->load(r->device, DT_TRAIN, r->images, r->labels, RIG_SAMPLES));
+    free(plain);
+    free(scratch);
+}
+
+/* A device that augments computes, to the last bit, what one computes that is given the distorted
+ * pictures: gradient and fingerprint, whole and short micro-batches. Evaluation sees them as they
+ * are. */
+static inline void contract_augment(const dt_backend *be, dt_shape in) {
+    for (dt_augment kind = DT_AUGMENT_AFFINE; kind <= DT_AUGMENT_ELASTIC; kind++) {
+        rig plain, r;
+        int64_t samples[RIG_SAMPLES];
+        static float logits[2][32 * 10];
+        char hex[2][DT_SHA256_HEX];
+        dt_device_config config = rig_config();
+        config.threads = 2;
+        T_OK(rig_open(&plain, be, contract_spec, in, config));
+        config.augment = kind;
+        T_OK(rig_open(&r, be, contract_spec, in, config));
+        dt_work work = rig_work(&r, samples, 3, 33, 4);
+        dt_eval eval[2] = {{.logits = logits[0]}, {.logits = logits[1]}};
+        T_OK(be->evaluate(r.device, DT_TRAIN, &work, &eval[0]));
+        T_OK(be->evaluate(plain.device, DT_TRAIN, &work, &eval[1]));
+        T_CHECK(memcmp(logits[0], logits[1], 30 * 10 * sizeof **logits) == 0);
+        size_t n = be->buffer(r.device).n_sums * sizeof(int64_t);
+        T_OK(be->gradient(r.device, &work, NULL, NULL));
+        T_OK(be->gradient(plain.device, &work, NULL, NULL));
+        T_CHECK(memcmp(be->buffer(r.device).sums, be->buffer(plain.device).sums, n) != 0);
+        contract_distort(&plain, kind, work.epoch);
+        T_OK(be->gradient(plain.device, &work, NULL, NULL));
+        T_CHECK(memcmp(be->buffer(r.device).sums, be->buffer(plain.device).sums, n) == 0);
+        T_OK(be->fingerprint(r.device, 1, samples + 24, work.epoch, hex[0]));
+        T_OK(be->fingerprint(plain.device, 0, samples + 24, work.epoch, hex[1]));
+        T_CHECK(strcmp(hex[0], hex[1]) == 0);
+        rig_close(&plain);
+        rig_close(&r);
+    }
+}
+
 static inline void contract_refusals(const dt_backend *be) {
     rig r;
     dt_device_config config = rig_config();
@@ -383,6 +435,8 @@ static inline void contract_all(const dt_backend *be) {
     contract_clip(be);
     contract_float(be);
     contract_ranges(be);
+    contract_augment(be, contract_in);
+    contract_augment(be, (dt_shape){1, 9, 14});
     contract_refusals(be);
 }
 

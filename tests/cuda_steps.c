@@ -5,6 +5,10 @@
  *
  * With the argument "failing" it runs once through everything and prints how that failed: for the
  * test that makes single calls fail. */
+#include <cuda_runtime_api.h>
+#include <stdatomic.h>
+#include <time.h>
+#include "io/clock.h"
 #include "tests/rig.h"
 
 static const char spec[] =
@@ -124,6 +128,58 @@ static void test_stopped(void) {
     rig_close(&r);
 }
 
+/* -- A peer that never comes -- */
+
+static atomic_bool is_held;
+
+static void hold(void *unused) {
+    const struct timespec pause = {.tv_nsec = 1000000};
+    (void)unused;
+    while (atomic_load(&is_held))
+        nanosleep(&pause, NULL);
+}
+
+static dt_status hanging_sum(void *ctx, int64_t *v, size_t n, void *stream) {
+    (void)ctx, (void)v, (void)n;
+    return cudaLaunchHostFunc(stream, hold, NULL) == cudaSuccess
+               ? DT_OK
+               : dt_fail(DT_EDEVICE, "no function of the host in a stream");
+}
+
+/* Sums that do not come keep nobody in a call: not the next epoch's upload, not a look at what is
+ * done or still queued. */
+static void test_hung(void) {
+    rig r;
+    int64_t samples[MICROS * M];
+    bool done = true, idle = true;
+    dt_step_outcome out;
+    const dt_reducer reducer = {.sum_i64 = hanging_sum, .captures = true};
+    dt_device_config config = rig_config();
+    config.reduce = &reducer;
+    T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+    dt_work work = work_of(&r, samples, 0);
+    T_OK(r.be->epoch(r.device, &work));
+    atomic_store(&is_held, true);
+    double begin = dt_now();
+    for (int i = 0; i < 3; i++) {
+        dt_queued_step step = {0, steps[i][0], steps[i][1], update_of(i), false};
+        T_OK(r.be->step(r.device, &step));
+    }
+    work = work_of(&r, samples, 1);
+    T_OK(r.be->epoch(r.device, &work));
+    work.n_micros++;
+    T_FAILS(r.be->epoch(r.device, &work), DT_EDEVICE, "while steps are queued");
+    T_OK(r.be->collect(r.device, false, &done, &out));
+    T_OK(r.be->idle(r.device, &idle));
+    T_CHECK(!done && !idle && dt_now() - begin < 20);
+    atomic_store(&is_held, false);
+    for (int i = 0; i < 3; i++)
+        T_OK(r.be->collect(r.device, true, &done, &out));
+    while (!idle)
+        T_OK(r.be->idle(r.device, &idle));
+    rig_close(&r);
+}
+
 static void test_misuse(void) {
     rig r;
     int64_t samples[MICROS * M];
@@ -177,6 +233,7 @@ int main(int argc, char **argv) {
     test_same_bits(true);
     test_same_bits(false);
     test_stopped();
+    test_hung();
     test_misuse();
     return t_finish();
 }

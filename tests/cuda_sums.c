@@ -87,7 +87,7 @@ static void test_sums(int index) {
         T_OK(dt_nccl_poll(nccl));
     }
     dt_stage_close(&stage);
-    dt_nccl_close(&nccl);
+    T_CHECK(dt_nccl_close(&nccl));
     T_CHECK(nccl == NULL && stage == NULL);
 }
 
@@ -104,7 +104,7 @@ static void test_abort(int index) {
         T_CHECK(dt_nccl_abort(nccl, 5)); /* nothing left to do */
     }
     cudaFree(device);
-    dt_nccl_close(&nccl);
+    T_CHECK(dt_nccl_close(&nccl));
 }
 
 /* The last rank does not take part; the sum of the others never comes. Prints and ends with 6. */

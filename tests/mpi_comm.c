@@ -5,10 +5,12 @@
 #include "t.h"
 
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "dist/comm.h"
+#include "io/clock.h"
 
 static dt_comm *comm;
 static int rank, size;
@@ -276,6 +278,38 @@ static void test_identity(void) {
     T_CHECK(!strpbrk(library, ",\n\t"));
 }
 
+/* Every rank's wall clock is 1000 s ahead of that of the one before. */
+int clock_gettime(clockid_t id, struct timespec *t) {
+    int code = (int)syscall(SYS_clock_gettime, id, t);
+    if (id == CLOCK_REALTIME)
+        t->tv_sec += 1000 * rank;
+    return code;
+}
+
+/* Neighbours in pairs, of which one may be alone; then rank 0 and the last one. */
+static void test_probe(void) {
+    const size_t sizes[] = {16, 5000, 1 << 20};
+    dt_probe p;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int peer = rank ^ 1;
+        if (peer >= size)
+            peer = rank;
+        double begin = dt_now();
+        T_OK(dt_comm_probe(comm, peer, sizes[i], 0.05, &p));
+        double took = dt_now() - begin;
+        T_CHECK(rank >= peer || took >= 0.05); /* the lower one leads; the other may come late */
+        T_CHECK(peer == rank ? p.seconds == 0 : p.seconds > 0 && p.seconds < HUGE_VAL);
+        T_NEAR(p.ahead, 1000 * (peer - rank), p.seconds / 2 + 0.05, 0);
+    }
+    if (rank == 0 || rank == size - 1) {
+        int peer = size - 1 - rank;
+        T_OK(dt_comm_probe(comm, peer, 16, 0, &p));
+        T_NEAR(p.ahead, 1000 * (peer - rank), p.seconds / 2 + 0.05, 0);
+    }
+    T_FAILS(dt_comm_probe(comm, rank, 15, 0, &p), DT_EUSAGE, "15 bytes");
+    T_OK(dt_comm_barrier(comm));
+}
+
 int main(int argc, char **argv) {
     T_BEGIN(110);
     const size_t sizes[] = {0, 1, 2, 3, 17, 4095, 4096, 4097, 65537, 1000003};
@@ -307,6 +341,7 @@ int main(int argc, char **argv) {
     test_barrier();
     test_split();
     test_idle_barrier();
+    test_probe();
     test_agree_all_well();
     for (int r = 0; r < size; r++)
         test_agree_failing(1u << r);

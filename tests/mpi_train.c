@@ -12,6 +12,7 @@
 #include "dist/comm.h"
 #include "dist/comm_impl.h"
 #include "io/checkpoint.h"
+#include "io/clock.h"
 #include "io/runfile.h"
 #include "launch/trainer.h"
 #include "tests/queued.h"
@@ -487,6 +488,41 @@ static void test_float_reduce(void) {
 
 /* A back end with a queue: the same bits, whether steps are submitted far ahead or only to the next
  * checkpoint; and a stop is heard by all at one step. */
+/* A rank that reads its samples for long: no step of another one begins before it has them. */
+static double uploaded_at, stepped_at;
+
+static dt_status slow_epoch(dt_device *device, const dt_work *work) {
+    const struct timespec pause = {.tv_nsec = 200000000};
+    if (rank == size - 1 && uploaded_at == 0)
+        nanosleep(&pause, NULL);
+    if (uploaded_at == 0)
+        uploaded_at = dt_now();
+    return queued_epoch(device, work);
+}
+
+static dt_status timed_step(dt_device *device, const dt_queued_step *step) {
+    if (stepped_at == 0)
+        stepped_at = dt_now();
+    return queued_step(device, step);
+}
+
+static void test_slow_upload(void) {
+    dt_backend slow = queued_backend(&backend, comm, 4);
+    double all[2 * 8], mine[2];
+    slow.epoch = slow_epoch;
+    slow.step = timed_step;
+    uploaded_at = stepped_at = 0;
+    dt_options options = make_options("slow", NULL);
+    T_OK(dt_train(&options, &slow, &no_gpus, comm));
+    check_truth("slow");
+    mine[0] = uploaded_at;
+    mine[1] = stepped_at;
+    T_OK(dt_comm_allgather(comm, mine, sizeof mine, all));
+    for (int r = 0; r < size; r++)
+        for (int other = 0; other < size; other++)
+            T_CHECK(all[2 * r + 1] >= all[2 * other]);
+}
+
 static void test_queued(void) {
     plant_nothing();
     dt_backend ahead = queued_backend(&backend, comm, 4);
@@ -517,6 +553,7 @@ static void test_queued(void) {
     options = make_options("burst", NULL);
     T_FAILS(dt_train(&options, &ahead, &no_gpus, comm), DT_EDIVERGED, "step 8");
     plant_nothing();
+    test_slow_upload();
     queued_end();
 }
 

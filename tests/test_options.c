@@ -174,9 +174,10 @@ static void test_resume(void) {
     T_CHECK(!strstr(dt_error(), "--epochs") && !strstr(dt_error(), "--out else"));
 
     /* these are the options that change bits ... */
-    static const char bits[] = " samples validation model init seed epochs batch micro-batch "
-                               "optimizer lr momentum beta2 nesterov weight-decay "
-                               "clip-norm schedule warmup label-smoothing precision reduce ";
+    static const char bits[] =
+        " samples validation model init seed epochs batch micro-batch "
+        "optimizer lr momentum beta2 nesterov weight-decay "
+        "clip-norm schedule warmup label-smoothing precision reduce augment ";
     for (const dt_option *option = dt_option_table; option->name; option++) {
         char word[40];
         if (!(option->commands & DT_CMD_TRAIN))
@@ -243,12 +244,15 @@ static void test_sweep(void) {
     dt_options_resolve(&o);
     T_FAILS(dt_options_compare(json.text, &o), DT_EUSAGE, "--samples 100,200 (now 100,300)");
     T_CHECK(strstr(dt_error(), "--seeds 2 (now 3)") && strstr(dt_error(), "--threads 1 (now 2)"));
-    T_CHECK(strstr(dt_error(), "--lr 0.004 (now 0.5)") && !strstr(dt_error(), "--out a"));
+    T_CHECK(strstr(dt_error(), "--lr 0.008 (now 0.5)") && !strstr(dt_error(), "--out a"));
     dt_json_free(&json);
     T_FAILS(parse("sweep --resume"), DT_EUSAGE, "sweep has no option --resume (train has)");
     T_FAILS(parse("--seeds 3"), DT_EUSAGE, "train has no option --seeds (sweep has)");
     setenv("DTRAIN_SAMPLES", "5,6", 1);
+    T_OK(parse("sweep --model cnn"));
+    T_CHECK(strcmp(o.model, "cnn") == 0);
     T_OK(parse("sweep"));
+    T_CHECK(strcmp(o.model, "fast") == 0); /* not train's */
     T_CHECK(strcmp(o.sizes, "5,6") == 0 && o.samples == 0);
     unsetenv("DTRAIN_SAMPLES");
 }

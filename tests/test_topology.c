@@ -133,6 +133,28 @@ static void test_quota(void) {
     T_CHECK(dt_quota_parse("1 0") == 0);
 }
 
+static void test_cpus(void) {
+    char text[DT_CPUS_MAX], expected[32];
+    cpu_set_t before, single;
+    T_CHECK(sched_getaffinity(0, sizeof before, &before) == 0);
+    unsigned first = 0;
+    while (!CPU_ISSET(first, &before))
+        first++;
+    CPU_ZERO(&single);
+    CPU_SET(first, &single);
+    T_CHECK(sched_setaffinity(0, sizeof single, &single) == 0);
+    dt_cpus_allowed(text);
+    T_CHECK(sched_setaffinity(0, sizeof before, &before) == 0);
+    snprintf(expected, sizeof expected, "%u", first);
+    T_CHECK(strcmp(text, expected) == 0);
+    dt_cpus_near("ffff:ff:1f.7", text);
+    T_CHECK(text[0] == 0);
+
+    T_CHECK(dt_cpus_meet("0-3", "3") && dt_cpus_meet("0,2,4-5", "1,5-9"));
+    T_CHECK(!dt_cpus_meet("0-3", "4-7") && !dt_cpus_meet("1", "0,2"));
+    T_CHECK(dt_cpus_meet("", "4-7") && dt_cpus_meet("0", "")); /* not told: no reason to worry */
+}
+
 /* A start may take 0.3 s in all; the best of some reads is what it costs on an idle machine. */
 static void test_fast(void) {
     dt_topology topology;
@@ -157,6 +179,7 @@ int main(void) {
     test_fair_threads();
     test_share_alone();
     test_quota();
+    test_cpus();
     test_fast();
     return t_finish();
 }

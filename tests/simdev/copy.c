@@ -2,7 +2,8 @@
  *
  * An asynchronous copy from pinned memory reads when it runs, not when it is queued; one from
  * pageable memory is staged before the call returns; one to pageable memory waits. So a buffer that
- * is used again too early shows here as it does on a device. */
+ * is used again too early shows here as it does on a device. Of pageable memory even cudaMemcpy()
+ * returns once it is staged: streams that do not wait for the default stream may come first. */
 #include "queue.h"
 
 #include <stdlib.h>
@@ -127,7 +128,9 @@ static cudaError_t copy(transfer t, enum cudaMemcpyKind kind, cudaStream_t strea
         error = sim_no_capture("cudaMemcpy");
         pthread_mutex_unlock(&sim_lock);
     }
-    if (!error && !wait && from_pageable && t.to_device && !captured)
+    if (!error && wait && from_pageable && t.to_device)
+        error = cudaStreamSynchronize(stream);
+    if (!error && from_pageable && t.to_device && !captured)
         return enqueue_staged(&t, stream);
     error = error ? error : sim_enqueue(stream, run_transfer, &t, sizeof t, "copy");
     if (!error && !captured && (wait || to_pageable))

@@ -4,6 +4,8 @@
  * one queue: a process is to use one of them, as the trainer does. */
 #include "sim.h"
 
+#include <stdlib.h>
+
 static __thread int current;
 
 static int n_devices(void) {
@@ -14,6 +16,8 @@ SIM_API cudaError_t cudaGetDeviceCount(int *n) {
     cudaError_t error = sim_begin("cudaGetDeviceCount", cudaErrorInsufficientDriver);
     if (error)
         return sim_return(error);
+    if (sim_setting("SIMDEV_DRIVER", CUDART_VERSION) / 1000 < CUDART_VERSION / 1000)
+        return sim_return(cudaErrorInsufficientDriver);
     *n = n_devices();
     return sim_return(*n > 0 ? cudaSuccess : cudaErrorNoDevice);
 }
@@ -47,13 +51,21 @@ static int identity(int index) {
     return sim_setting("SIMDEV_SAME_DEVICE", 0) ? 0 : index;
 }
 
+/* Of SIMDEV_CAPABILITY=75,80 the index-th, or the last. */
+static int capability_of(int index) {
+    const char *at = getenv("SIMDEV_CAPABILITY"), *comma;
+    for (; at && index > 0 && (comma = strchr(at, ',')); index--)
+        at = comma + 1;
+    return at && *at ? atoi(at) : 75;
+}
+
 SIM_API cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int index) {
     cudaError_t error = sim_begin("cudaGetDeviceProperties", cudaErrorUnknown);
     if (error)
         return sim_return(error);
     if (index < 0 || index >= n_devices())
         return sim_return(cudaErrorInvalidDevice);
-    int capability = (int)sim_setting("SIMDEV_CAPABILITY", 75);
+    int capability = capability_of(index);
     memset(p, 0, sizeof *p);
     snprintf(p->name, sizeof p->name, "simdev (CPU)");
     memcpy(p->uuid.bytes, "simulated device", sizeof p->uuid.bytes);
@@ -75,9 +87,11 @@ SIM_API cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int index)
 
 SIM_API cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int index) {
     struct cudaDeviceProp p;
-    cudaError_t error = cudaGetDeviceProperties(&p, index);
+    cudaError_t error = sim_begin("cudaDeviceGetAttribute", cudaErrorNotSupported);
+    if (!error)
+        error = cudaGetDeviceProperties(&p, index);
     if (error)
-        return error;
+        return sim_return(error);
     switch (attribute) {
     case cudaDevAttrComputeCapabilityMajor:
         *value = p.major;

@@ -38,6 +38,7 @@ struct ncclComm {
     int rank, n;
     uint64_t sequence;
     bool blocking, joined;
+    int leaving; /* this rank aborts or destroys it */
     int pretend; /* polls that still say "in progress" */
     ncclResult_t error;
     char name[80];
@@ -69,7 +70,7 @@ static size_t size_of(ncclDataType_t type) {
 }
 
 SIM_API ncclResult_t ncclGetVersion(int *version) {
-    *version = NCCL_VERSION_CODE;
+    *version = (int)sim_setting("SIMDEV_NCCL", NCCL_VERSION_CODE);
     return ncclSuccess;
 }
 
@@ -266,6 +267,8 @@ static void leave(ncclComm_t comm) {
 SIM_API ncclResult_t ncclCommFinalize(ncclComm_t comm) {
     if (!known(comm, "ncclCommFinalize"))
         return ncclInvalidArgument;
+    if (sim_fails("ncclCommFinalize"))
+        return fail(ncclSystemError, "planned failure");
     comm->pretend = comm->blocking ? 0 : 1;
     return comm->blocking ? ncclSuccess : ncclInProgress;
 }
@@ -273,7 +276,8 @@ SIM_API ncclResult_t ncclCommFinalize(ncclComm_t comm) {
 SIM_API ncclResult_t ncclCommDestroy(ncclComm_t comm) {
     if (!known(comm, "ncclCommDestroy"))
         return ncclInvalidArgument;
-    sim_drain_all();
+    sim_drain_all();                       /* waits for sums that are under way, as NCCL does */
+    comm->room->seats[comm->rank].pid = 0; /* has left in order: its end is nobody's loss */
     leave(comm);
     return ncclSuccess;
 }
@@ -284,6 +288,7 @@ SIM_API ncclResult_t ncclCommAbort(ncclComm_t comm) {
     if (sim_fails("ncclCommAbort"))
         pause(); /* as it may hang in real life */
     __atomic_store_n(&comm->room->aborted, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&comm->leaving, 1, __ATOMIC_SEQ_CST);
     sim_drain_all();
     leave(comm);
     return ncclSuccess;
@@ -381,32 +386,39 @@ static bool all_at(ncclComm_t comm, bool finished) {
     return true;
 }
 
+/* A kernel that waits for a lost peer waits on, and all that is queued behind it, until this rank
+ * aborts its communicator; the caller learns of the error by polling. */
+static int unfinished(ncclComm_t comm) {
+    return __atomic_load_n(&comm->leaving, __ATOMIC_SEQ_CST) ? SIM_DONE : SIM_AGAIN;
+}
+
 static int run_collective(void *args) {
     collective *c = args;
     ncclComm_t comm = c->comm;
     size_t size = size_of(c->type);
     uint64_t left = c->count - c->at, n = left < CHUNK / size ? left : CHUNK / size;
-    if (!comm->error && c->phase == POST) {
+    if (comm->leaving || comm->error == ncclInvalidUsage)
+        return unfinished(comm);
+    if (c->phase == POST) {
         post(c, n, size);
         c->phase = COMBINE;
     }
-    if (!comm->error && c->phase == COMBINE) {
+    if (c->phase == COMBINE) {
         if (!all_at(comm, false))
-            return comm->error ? SIM_DONE : SIM_AGAIN;
+            return unfinished(comm);
         for (int r = 0; r < comm->n; r++)
             if (!agrees(c, r)) {
                 comm->error = fail(ncclInvalidUsage, "ranks call different collectives");
                 __atomic_store_n(&comm->room->aborted, 1, __ATOMIC_SEQ_CST);
-                return SIM_DONE;
+                return unfinished(comm);
             }
         combine(c, n, size);
         __atomic_store_n(&comm->room->seats[comm->rank].finished, comm->sequence, __ATOMIC_SEQ_CST);
         c->phase = LEAVE;
     }
-    if (comm->error) /* the sum stays undone; the caller learns it by polling */
-        return SIM_DONE;
-    if (!all_at(comm, true)) /* nobody's chunk may be overwritten before all have read it */
-        return comm->error ? SIM_DONE : SIM_AGAIN;
+    /* Nobody's chunk may be overwritten before all have read it. */
+    if (!all_at(comm, true))
+        return unfinished(comm);
     c->at += n;
     c->phase = POST;
     return c->at < c->count ? SIM_AGAIN : SIM_DONE;

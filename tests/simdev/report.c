@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SHOWN = 20, KINDS = 32, EXIT_MISUSE = 86 };
+enum { SHOWN = 20, KINDS = 32, MAX_PLANS = 4, EXIT_MISUSE = 86 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int violations;
@@ -55,23 +55,44 @@ static long rank_of_process(void) {
     return 0;
 }
 
-bool sim_fails(const char *function) {
-    static char wanted[64];
-    static long at, on_rank = -1, seen;
-    bool hit = false;
-    pthread_mutex_lock(&lock);
+static struct {
+    char function[64];
+    long at, on_rank, seen;
+} plans[MAX_PLANS];
+static int n_plans = -1; /* not read yet */
+
+static void read_plans(void) {
     const char *text = getenv("SIMDEV_FAIL");
-    if (text && !at && sscanf(text, "%63[^:]:%ld@%ld", wanted, &at, &on_rank) < 2) {
-        fprintf(stderr, "simdev: SIMDEV_FAIL=%s: function:n or function:n@rank expected\n", text);
-        at = -1;
+    n_plans = 0;
+    while (text && *text && n_plans < MAX_PLANS) {
+        plans[n_plans].on_rank = -1;
+        if (sscanf(text, "%63[^:]:%ld@%ld", plans[n_plans].function, &plans[n_plans].at,
+                   &plans[n_plans].on_rank) < 2) {
+            fprintf(stderr, "simdev: SIMDEV_FAIL=%s: function:n or function:n@rank expected\n",
+                    text);
+            return;
+        }
+        n_plans++;
+        text = strchr(text, ',');
+        text = text ? text + 1 : NULL;
     }
-    if (at > 0 && !strcmp(function, wanted) && (on_rank < 0 || on_rank == rank_of_process()))
-        hit = ++seen == at;
+}
+
+bool sim_fails(const char *function) {
+    long hit = 0;
+    pthread_mutex_lock(&lock);
+    if (n_plans < 0)
+        read_plans();
+    for (int i = 0; i < n_plans; i++)
+        if (!strcmp(function, plans[i].function) &&
+            (plans[i].on_rank < 0 || plans[i].on_rank == rank_of_process()) &&
+            ++plans[i].seen == plans[i].at)
+            hit = plans[i].at;
     pthread_mutex_unlock(&lock);
     if (hit)
-        fprintf(stderr, "simdev[%d]: call %ld of %s fails, as asked\n", (int)getpid(), at,
+        fprintf(stderr, "simdev[%d]: call %ld of %s fails, as asked\n", (int)getpid(), hit,
                 function);
-    return hit;
+    return hit != 0;
 }
 
 void sim_at_exit(void) {
