@@ -92,7 +92,7 @@ async function testDraw() {
     await until(page, `${digit} is added`, (d) => document.getElementById("done").textContent.startsWith(`Added as ${d}: the network was right.`), digit);
     check("the pad is empty again", (await text(page, "#sentence")) === "Nothing is drawn yet.");
   }
-  check("accuracy", (await text(page, "#set-accuracy")) === "100.0 %" && (await text(page, "#set-counts")) === "10 of 10 right", await text(page, "#set-counts"));
+  check("accuracy", (await text(page, "#set-accuracy")) === "100.0\u00a0%" && (await text(page, "#set-counts")) === "10 of 10 right", await text(page, "#set-counts"));
   check("confusion", (await page.locator("#confusion td.right").allTextContents()).join("") === "1111111111" && (await page.locator("#confusion td.wrong").count()) === 0);
   check("the last ones", (await page.locator("#recent li").allTextContents()).join("") === "9876543210");
 
@@ -105,7 +105,7 @@ async function testDraw() {
   await page.locator("#pad").focus();
   await page.keyboard.press("1");
   await until(page, "what was wrong is told", () => document.getElementById("done").textContent.startsWith("Added as 1: the network said 7."));
-  check("accuracy falls", (await text(page, "#set-accuracy")) === "90.9 %", await text(page, "#set-accuracy"));
+  check("accuracy falls", (await text(page, "#set-accuracy")) === "90.9\u00a0%", await text(page, "#set-accuracy"));
   await shot(page, "set");
   await page.locator("#undo-digit").click();
   await until(page, "it is taken back", () => document.getElementById("set-counts").textContent === "10 of 10 right");
