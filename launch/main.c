@@ -13,6 +13,7 @@
 #include "launch/devices.h"
 #include "launch/doctor.h"
 #include "launch/export.h"
+#include "launch/features.h"
 #include "launch/manual.h"
 #include "launch/predict.h"
 #include "launch/report.h"
@@ -65,6 +66,7 @@ static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm
     case DT_CMD_REPORT:
     case DT_CMD_PREDICT:
     case DT_CMD_SERVE:
+    case DT_CMD_FEATURES:
     case DT_CMD_EXPORT:
     case DT_CMD_DEVICES:
     case DT_CMD_DOCTOR:
@@ -88,6 +90,8 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
         return dt_predict(options, comm);
     if (options->command == DT_CMD_SERVE)
         return dt_serve(options, comm);
+    if (options->command == DT_CMD_FEATURES)
+        return dt_features(options, comm);
     if (options->command == DT_CMD_EXPORT)
         return dt_export(options, comm);
     dt_gpus gpus;

@@ -14,7 +14,7 @@ enum {
     RUNS = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL,
     COMPUTES = DT_CMD_TRAIN | DT_CMD_EVAL | DT_CMD_BENCH,
     PLACES = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH | DT_CMD_DOCTOR,
-    LOOKS = DT_CMD_PREDICT | DT_CMD_EXPORT
+    LOOKS = DT_CMD_PREDICT | DT_CMD_FEATURES | DT_CMD_EXPORT
 };
 
 /* Seeds end at 2^53 so that every reader of the JSON gets them exactly. */
@@ -158,13 +158,15 @@ const dt_option dt_option_table[] = {
      .metavar = "DIR", .group = "Page", .commands = DT_CMD_SERVE,
      .help = "directory of the test set that is drawn: two IDX files, for eval --data DIR"},
 
+    {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "features", .metavar = "DIR", .group = "Output",
+     .commands = DT_CMD_FEATURES, .help = "directory for the pictures; -o DIR is the same"},
     {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "none", .metavar = "FILE", .group = "Output",
      .commands = DT_CMD_EXPORT, .help = "file to write, its name ends in .safetensors or .onnx; -o FILE is the same"},
     {"progress", DT_OPTION_WORD, FIELD(progress), .words = "auto|bar|lines|none", .initial = "auto",
      .group = "Output", .commands = TRAIN, .help = "auto: a bar on a terminal, lines elsewhere"},
     {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES | DT_CMD_PREDICT | DT_CMD_SERVE,
      .help = "JSON on stdout instead of text"},
-    {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS | DT_CMD_REPORT | DT_CMD_EXPORT,
+    {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS | DT_CMD_REPORT | DT_CMD_FEATURES | DT_CMD_EXPORT,
      .help = "print warnings and errors only; eval: and its result"},
     {0}};
 
@@ -192,6 +194,9 @@ const dt_command_row dt_command_table[] = {
      "into a digit as MNIST's are; or an IDX file, plain or .gz, whose pictures are taken as they are. A picture without ink "
      "or far from a digit is told as such, with the figure behind it. One line a picture; exit code 3 if one could not be "
      "read."},
+    {DT_CMD_FEATURES, "features", "CHECKPOINT IMAGE", "pictures of what every layer makes of an image",
+     "Writes PNG sheets: the picture as the network sees it, the output of every layer, the filters of its convolution "
+     "on the pixels, and which pixels the answer depends on."},
     {DT_CMD_EXPORT, "export", "CHECKPOINT", "the network for other programs: .safetensors or .onnx",
      "Writes the parameters as safetensors, with PyTorch's names and layouts, or the whole network as ONNX: pixels 0..1 of "
      "any number of pictures in, logits out."},

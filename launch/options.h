@@ -22,6 +22,7 @@ typedef enum { /* bits of a mask: which commands know an option */
                DT_CMD_SWEEP = 16,
                DT_CMD_REPORT = 32,
                DT_CMD_PREDICT = 64,
+               DT_CMD_FEATURES = 128,
                DT_CMD_EXPORT = 256,
                DT_CMD_DOCTOR = 1024,
                DT_CMD_SERVE = 2048
