@@ -156,11 +156,6 @@ const dt_option dt_option_table[] = {
      .group = "Report", .commands = DT_CMD_REPORT,
      .help = "directory for index.html, figures and tables; -o DIR is the same"},
 
-    {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "features", .metavar = "DIR", .group = "Output",
-     .commands = DT_CMD_FEATURES, .help = "directory for the pictures; -o DIR is the same"},
-    {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "none", .metavar = "FILE", .group = "Output",
-     .commands = DT_CMD_EXPORT, .help = "file to write, its name ends in .safetensors or .onnx; -o FILE is the same"},
-
     {"port", DT_OPTION_INT, FIELD(port), .min = 0, .max = 65535, .initial = "8080", .metavar = "P", .group = "Page",
      .commands = DT_CMD_SERVE, .help = "of the page's address; 0 takes one that is free"},
     {"host", DT_OPTION_TEXT, FIELD(host), .initial = "127.0.0.1", .metavar = "ADDRESS", .group = "Page",
@@ -170,6 +165,10 @@ const dt_option dt_option_table[] = {
      .metavar = "DIR", .group = "Page", .commands = DT_CMD_SERVE,
      .help = "directory of the test set that is drawn: two IDX files, for eval --data DIR"},
 
+    {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "features", .metavar = "DIR", .group = "Output",
+     .commands = DT_CMD_FEATURES, .help = "directory for the pictures; -o DIR is the same"},
+    {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "none", .metavar = "FILE", .group = "Output",
+     .commands = DT_CMD_EXPORT, .help = "file to write, its name ends in .safetensors or .onnx; -o FILE is the same"},
     {"progress", DT_OPTION_WORD, FIELD(progress), .words = "auto|bar|lines|none", .initial = "auto",
      .group = "Output", .commands = TRAIN, .help = "auto: a bar on a terminal, lines elsewhere"},
     {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES | DT_CMD_PREDICT | DT_CMD_SERVE,

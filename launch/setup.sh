@@ -114,6 +114,8 @@ look() {
     need chromium chromium_there
     need slurm-wlm eval 'there slurmctld && there slurmd && there sbatch'
     need munge there munged
+    need nodejs there node
+    need npm there npm
 }
 
 # --- getting it ---

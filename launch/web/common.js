@@ -39,7 +39,7 @@ export function speak(sentence) {
 
 export const bytesOf = (hex) => Uint8Array.from({ length: hex.length / 2 }, (_, i) => parseInt(hex.substr(2 * i, 2), 16));
 
-export const percent = (v, digits = 1) => `${v.toFixed(digits)} %`;
+export const percent = (v, digits = 1) => `${v.toFixed(digits)}\u00a0%`;
 export const thousands = (v) => Math.round(v).toLocaleString("en");
 
 // Grey pixels onto a canvas of their size.

@@ -235,8 +235,8 @@ function showNothing() {
 
 function showBar(row, p, isTop) {
   row.classList.toggle("top", isTop);
-  row.querySelector(".fill").style.width = percent(100 * p, 2).replace(" ", "");
-  row.querySelector(".share").textContent = p === 0 ? "" : p < 0.0005 ? "< 0.1 %" : percent(100 * p);
+  row.querySelector(".fill").style.width = `${(100 * p).toFixed(2)}%`;
+  row.querySelector(".share").textContent = p === 0 ? "" : p < 0.0005 ? "< 0.1\u00a0%" : percent(100 * p);
 }
 
 function showAnswer(got) {
@@ -306,6 +306,9 @@ function showRecent(recent) {
   }));
 }
 
+// A word for a shell.
+const quoted = (word) => (/^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+
 function showSet(set) {
   const isEmpty = set.n === 0, total = set.confusion ? set.confusion.flat().reduce((a, b) => a + b, 0) : 0;
   $("set-body").hidden = isEmpty;
@@ -313,7 +316,7 @@ function showSet(set) {
   if (isEmpty) return;
   $("set-accuracy").textContent = set.confusion ? percent(100 * set.correct / set.n) : "–";
   $("set-counts").textContent = set.confusion ? `${thousands(set.correct)} of ${thousands(set.n)} right` : "No network to ask yet.";
-  $("set-command").textContent = `dtrain eval ${network || "CHECKPOINT"} --data ${set.dir}`;
+  $("set-command").textContent = `dtrain eval ${quoted(network || "CHECKPOINT")} \\\n  --data ${quoted(set.dir)}`;
   if (total) showConfusion(set.confusion);
   showRecent(set.recent);
 }
@@ -351,7 +354,7 @@ function layerRow(name, words, values, channels, height, width, table) {
   const canvas = make("canvas", { class: "maps", role: "img", "aria-label": `${name}: ${words}` });
   const isFlat = height * width === 1;
   if (isFlat) showMaps(canvas, values, channels, 1, 1, Math.min(channels, 64), table, channels > 32 ? 10 : 24);
-  else showMaps(canvas, values, channels, height, width, Math.min(channels, 16), table);
+  else showMaps(canvas, values, channels, height, width, Math.min(channels, innerWidth < 600 ? 8 : 16), table);
   return make("div", {}, make("p", { class: "layer-head" }, make("b", {}, name), make("span", {}, words)), canvas);
 }
 
