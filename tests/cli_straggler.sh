@@ -48,6 +48,7 @@ slow = [e for e in epochs if e.get("slowest_rank") == 1 and e["slowest_host"] ==
 sys.exit(not (len(epochs) == 3 and any(0.1 * e["seconds"] < e["slowest_seconds"] < e["seconds"] for e in slow)))
 PY
 check "run.h5 does" bash -c 'h5dump -d /epochs/slowest_rank -y -w 200 run/run.h5 | sed -n "/DATA {/,/}/p" | grep -qw 1'
+# shellcheck disable=SC2016 # the inner shell expands it
 check "its host is there" bash -c 'h5dump -a /slowest_host run/run.h5 | grep -q "\"$1\""' - "$host"
 echo "$n_passed passed, $n_failed failed"
 [ "$n_failed" -eq 0 ]
