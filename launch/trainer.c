@@ -28,6 +28,7 @@
 #include "launch/saver.h"
 #include "launch/setup.h"
 #include "launch/step.h"
+#include "launch/straggler.h"
 #include "launch/trace.h"
 #include "launch/ui.h"
 
@@ -299,6 +300,10 @@ static dt_status gather_phases(trainer *t, dt_epoch_line *line) {
         line->reduce_seconds += t->phases[r].reduce / n;
         line->wait_seconds += t->phases[r].wait / n;
     }
+    dt_straggler slowest = dt_straggler_find(t->phases, n);
+    line->slowest_rank = slowest.rank;
+    line->slowest_host = slowest.rank < 0 ? NULL : dt_comm_host(t->setup.comm, slowest.rank);
+    line->slowest_seconds = slowest.seconds;
     return DT_OK;
 }
 

@@ -18,6 +18,7 @@
 #include "io/log.h"
 #include "io/progress.h"
 #include "launch/banner.h"
+#include "launch/straggler.h"
 #include "launch/ui_json.h"
 
 enum { LINE_BYTES = 1024, MIN_BAR = 8, MAX_BAR = 40 };
@@ -260,6 +261,9 @@ static void epoch_text(line_buffer *b, const dt_term *term, const dt_epoch_line 
         add(b, "  %7.2f s", line->seconds);
     else if (n_dropped < 2)
         add(b, "        - s");
+    if (line->slowest_seconds > DT_STRAGGLER_SHARE * line->seconds)
+        add(b, "  rank %d (%s) costs %.0f%%", line->slowest_rank, line->slowest_host,
+            100 * line->slowest_seconds / line->seconds);
     if (line->is_best) {
         add_escape(b, term->good);
         add(b, "  best");
