@@ -25,8 +25,7 @@ DT_NODISCARD dt_status dt_queue_submit(dt_queue *queue, int64_t epoch, int64_t s
                                        const dt_update *update, bool vote_stop);
 /* Wait for the oldest one. DT_EDIVERGED as dt_stepper_collect(). */
 DT_NODISCARD dt_status dt_queue_collect(dt_queue *queue, dt_step_result *out);
-/* Of this rank, since dt_queue_begin(). The device sums while it computes, and nothing tells the
- * two apart: reduce and wait are NaN. */
-dt_phases dt_queue_phases(const dt_queue *queue);
+/* Samples of this rank since dt_queue_begin(). */
+double dt_queue_images(const dt_queue *queue);
 
 #endif

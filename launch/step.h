@@ -31,7 +31,7 @@ typedef struct {    /* seconds of one rank in the steps of an epoch */
     double update;  /* this part of it */
     double reduce;  /* in the all-reduce, exposed, once the slowest rank had come */
     double wait;    /* for the slowest rank to come */
-    double input;
+    double input;   /* a GPU's: nothing was queued, as the host was behind */
     double checkpoint;
     double images; /* computed by this rank */
 } dt_phases;

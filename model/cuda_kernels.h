@@ -42,12 +42,13 @@ typedef struct {
 } cuda_work;
 
 typedef struct {
-    cuda_work work; /* work.row moves on */
-    int first;      /* the next micro-batch overwrites the gradient */
-    int go;         /* the update may be applied */
-    int stopped;    /* a step diverged: no more updates */
-    int params_bad; /* a parameter is not finite */
-    float scale;    /* of the gradient */
+    cuda_work work;                     /* work.row moves on */
+    int first;                          /* the next micro-batch overwrites the gradient */
+    int go;                             /* the update may be applied */
+    int stopped;                        /* a step diverged: no more updates */
+    int params_bad;                     /* a parameter is not finite */
+    float scale;                        /* of the gradient */
+    unsigned long long at[DT_N_STAMPS]; /* the device's clock, ns; COMPUTED is 0 with one rank */
 } cuda_control;
 
 typedef struct {
@@ -55,6 +56,7 @@ typedef struct {
     int64_t votes;
     double norm;
     int64_t diverged;
+    unsigned long long at[DT_N_STAMPS];
 } cuda_outcome;
 
 /* The weight or the bias of a layer: where it lies in the flat arrays, its copy that layers
@@ -107,6 +109,8 @@ cudaError_t cuda_loss(bool bf16, const cuda_control *control, const cuda_loss_ar
 /* head may be NULL: there is nothing to start from. */
 cudaError_t cuda_begin(cuda_control *control, const cuda_work *work, int64_t *head,
                        cudaStream_t stream);
+/* The gradient is complete: DT_STAMP_COMPUTED. */
+cudaError_t cuda_stamp(cuda_control *control, cudaStream_t stream);
 /* The next micro-batch. */
 cudaError_t cuda_advance(cuda_control *control, cudaStream_t stream);
 
@@ -123,7 +127,7 @@ cudaError_t cuda_accumulate(const cuda_control *control, const cuda_segment *tab
                             int max_n, cuda_gradient to, cudaStream_t stream);
 
 /* The three launches of an update. chunks: one double for each DT_NORM_CHUNK parameters. */
-cudaError_t cuda_norm(cuda_gradient g, double *chunks, cudaStream_t stream);
+cudaError_t cuda_norm(cuda_control *control, cuda_gradient g, double *chunks, cudaStream_t stream);
 cudaError_t cuda_decide(cuda_control *control, const cuda_gradient *g, const double *chunks,
                         float clip, cuda_outcome *outcomes, cudaStream_t stream);
 typedef struct {
@@ -131,10 +135,10 @@ typedef struct {
     dt_optim_config optim;
     int n_slots;
 } cuda_state;
-/* g NULL: only copies are written, from all parameters. */
+/* g and outcomes NULL: only copies are written, from all parameters. */
 cudaError_t cuda_apply(bool bf16, cuda_control *control, const cuda_segment *table, int n_segments,
                        int max_n, const cuda_gradient *g, const cuda_state *state,
-                       cudaStream_t stream);
+                       cuda_outcome *outcomes, cudaStream_t stream);
 
 #ifdef __cplusplus
 }
