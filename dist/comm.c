@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "dist/comm_impl.h"
+#include "io/progress.h"
+#include "io/thread.h"
 
 enum { RING = 64, ABORT_S = 3 };
 
@@ -34,6 +36,15 @@ typedef enum {
     OP_LEAVE, /* closes a part */
     OP_CLOSE  /* closes the whole, and ends the thread */
 } op;
+
+static const char *const words[] = {
+    [OP_SUM_I64] = "sum",          [OP_SUM_F32] = "sum of floats", [OP_BCAST] = "broadcast",
+    [OP_ALLGATHER] = "gathering",  [OP_BARRIER] = "barrier",       [OP_IDLE_BARRIER] = "barrier",
+    [OP_SPLIT] = "split of ranks", [OP_LEAVE] = "leaving a part",  [OP_CLOSE] = "leaving"};
+
+const char *dt_comm_word(int kind) {
+    return kind >= 0 && kind <= OP_CLOSE ? words[kind] : "collective";
+}
 
 typedef struct {
     op op;
@@ -119,6 +130,7 @@ static void run(dt_comm *comm, const request *r) {
     dt_status status = comm->failure;
     if (status == DT_OK || r->op == OP_LEAVE || r->op == OP_CLOSE)
         status = call(comm, r);
+    dt_progress_collective((int)r->op);
 
     pthread_mutex_lock(&comm->lock);
     if (status != DT_OK && comm->failure == DT_OK) {
@@ -170,9 +182,11 @@ static dt_status submit(dt_comm *of, request r) {
         run(comm, &r);
         return outcome(comm); /* there is no other thread: no lock needed */
     }
+    dt_progress_wait(true);
     pthread_mutex_lock(&comm->lock);
     while (comm->submitted - comm->completed == RING)
         pthread_cond_wait(&comm->completed_more, &comm->lock);
+    dt_progress_wait(false);
     comm->ring[comm->submitted++ % RING] = r;
     dt_status status = outcome(comm);
     pthread_mutex_unlock(&comm->lock);
@@ -182,11 +196,13 @@ static dt_status submit(dt_comm *of, request r) {
 
 dt_status dt_comm_wait(dt_comm *of) {
     dt_comm *comm = of->whole;
+    dt_progress_wait(true);
     pthread_mutex_lock(&comm->lock);
     while (comm->completed < comm->submitted)
         pthread_cond_wait(&comm->completed_more, &comm->lock);
     dt_status status = outcome(comm);
     pthread_mutex_unlock(&comm->lock);
+    dt_progress_wait(false);
     return status;
 }
 
@@ -369,8 +385,11 @@ void dt_comm_free(dt_comm **comm) {
     if (is_part)
         earlier = dt_comm_wait(*comm);
     (void)earlier; /* a failure of before, told then */
-    if (!is_part && (*comm)->transport->own_thread)
+    if (!is_part && (*comm)->transport->own_thread) {
+        dt_progress_wait(true);
         pthread_join((*comm)->thread, NULL);
+        dt_progress_wait(false);
+    }
     destroy(*comm);
     *comm = NULL;
 }
@@ -382,6 +401,12 @@ static void *end_soon(void *exit_code) {
     _exit((int)(intptr_t)exit_code);
 }
 
+void dt_exit_soon(int exit_code) {
+    pthread_t thread;
+    if (dt_thread_start(&thread, end_soon, (void *)(intptr_t)exit_code) != 0)
+        _exit(exit_code);
+}
+
 /* The transport's own way tells the launcher, which ends the other ranks. It may hang with the rest
  * of the job, so a second thread waits beside it. */
 void dt_comm_abort(dt_comm *comm, int exit_code) {
@@ -389,9 +414,10 @@ void dt_comm_abort(dt_comm *comm, int exit_code) {
     if (atomic_flag_test_and_set(&begun))
         for (;;)
             pause();
-    pthread_t thread;
-    if (comm && pthread_create(&thread, NULL, end_soon, (void *)(intptr_t)exit_code) == 0)
+    if (comm) {
+        dt_exit_soon(exit_code);
         comm->transport->abort(exit_code);
+    }
     _exit(exit_code);
 }
 

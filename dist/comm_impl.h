@@ -54,6 +54,11 @@ DT_NODISCARD dt_status dt_comm_open(const dt_transport *transport, int *argc, ch
 /* This machine's name, cut to size and always ended. */
 void dt_host_name(char name[DT_HOST_MAX]);
 
+/* "sum", "broadcast", ...: a kind of collective, as io/progress.h knows it by number. */
+const char *dt_comm_word(int kind);
+/* This process ends within 3 s, whatever it is blocked in. */
+void dt_exit_soon(int exit_code);
+
 /* What the environment says about who started this process. */
 typedef struct {
     const char *name; /* "mpirun", "mpiexec", "srun", "a PMIx launcher"; NULL: nobody did */

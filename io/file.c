@@ -17,6 +17,10 @@
 #include <unistd.h>
 #include <openssl/evp.h>
 
+#include "io/progress.h"
+
+enum { SHA256_PIECE = 1 << 22 };
+
 dt_status dt_path_join(char out[DT_PATH_MAX], const char *dir, const char *name) {
     int n = snprintf(out, DT_PATH_MAX, "%s/%s", dir, name);
     if (n < 0 || n >= DT_PATH_MAX)
@@ -34,6 +38,7 @@ static int sync_fd(int fd) {
     do
         failed = fsync(fd);
     while (failed && errno == EINTR);
+    dt_progress_tick();
     return failed;
 }
 
@@ -119,6 +124,7 @@ static dt_status write_all(int fd, const char *path, const char *bytes, size_t n
             return dt_fail(DT_EIO, "cannot write %s: %s after %zu of %zu bytes", path,
                            n < 0 ? strerror(errno) : "nothing is taken", done, nbytes);
         done += (size_t)n;
+        dt_progress_tick();
     }
     return DT_OK;
 }
@@ -228,13 +234,6 @@ static void to_hex(const unsigned char digest[32], char hex[DT_SHA256_HEX]) {
     hex[64] = '\0';
 }
 
-void dt_sha256(const void *data, size_t nbytes, char hex[DT_SHA256_HEX]) {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    hex[0] = '\0';
-    if (EVP_Digest(data, nbytes, digest, NULL, EVP_sha256(), NULL) == 1)
-        to_hex(digest, hex);
-}
-
 struct dt_sha256_state {
     EVP_MD_CTX *context;
     bool failed;
@@ -254,9 +253,14 @@ dt_status dt_sha256_begin(dt_sha256_state **state) {
     return dt_fail(DT_EDEVICE, "SHA-256 cannot be started: no memory, or this OpenSSL lacks it");
 }
 
+/* In pieces, since data may be a file that is mapped and has yet to be read. */
 void dt_sha256_add(dt_sha256_state *state, const void *data, size_t nbytes) {
-    if (EVP_DigestUpdate(state->context, data, nbytes) != 1)
-        state->failed = true;
+    for (size_t i = 0, n; i < nbytes; i += n) {
+        n = nbytes - i < SHA256_PIECE ? nbytes - i : SHA256_PIECE;
+        if (EVP_DigestUpdate(state->context, (const char *)data + i, n) != 1)
+            state->failed = true;
+        dt_progress_tick();
+    }
 }
 
 void dt_sha256_end(dt_sha256_state **state, char hex[DT_SHA256_HEX]) {
@@ -268,4 +272,13 @@ void dt_sha256_end(dt_sha256_state **state, char hex[DT_SHA256_HEX]) {
     EVP_MD_CTX_free(s->context);
     free(s);
     *state = NULL;
+}
+
+void dt_sha256(const void *data, size_t nbytes, char hex[DT_SHA256_HEX]) {
+    dt_sha256_state *state;
+    hex[0] = '\0';
+    if (dt_sha256_begin(&state) != DT_OK)
+        return;
+    dt_sha256_add(state, data, nbytes);
+    dt_sha256_end(&state, hex);
 }

@@ -22,9 +22,12 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "io/progress.h"
+
 enum {
     TYPE_UNSIGNED_BYTE = 8,
     HEADER_MAX = 4 + 4 * DT_IDX_MAX_DIMS,
+    INFLATE_PIECE = 1 << 20,
     DEFLATE_MAX_RATIO = 1032, /* 258 bytes from two bits: zlib's technical notes */
 };
 
@@ -119,11 +122,12 @@ static dt_status gzip_read(gzip *g, uint8_t *out, size_t n, size_t *got) {
     while (*got < n && !g->ended) {
         if (g->z.avail_in == 0 && !gzip_feed(g))
             return dt_fail(DT_EDATA, "%s: the gzip file is cut short", g->name);
-        uInt room = (uInt)(n - *got < UINT_MAX ? n - *got : UINT_MAX);
+        uInt room = (uInt)(n - *got < INFLATE_PIECE ? n - *got : INFLATE_PIECE);
         g->z.next_out = out + *got;
         g->z.avail_out = room;
         int code = inflate(&g->z, Z_NO_FLUSH);
         *got += room - g->z.avail_out;
+        dt_progress_tick();
         if (code == Z_STREAM_END && g->z.avail_in + g->n_input > 0)
             code = inflateReset(&g->z); /* gzip files may be joined */
         else if (code == Z_STREAM_END)

@@ -10,9 +10,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "io/progress.h"
 
 enum { LINE_MAX_BYTES = 1024 };
 
@@ -55,23 +58,38 @@ static size_t advance(size_t at, int printed) {
     return next < LINE_MAX_BYTES - 1 ? next : LINE_MAX_BYTES - 1;
 }
 
-/* keep: a control character that may stay. */
-static void say(const char *kind, const char *text, char keep) {
-    char line[LINE_MAX_BYTES];
-    pthread_mutex_lock(&lock);
-    size_t n = advance(0, snprintf(line, sizeof line, "dtrain: %s", kind));
+/* A whole line for stderr, and its length. keep: a control character that may stay. */
+static size_t compose(char line[LINE_MAX_BYTES], const char *kind, const char *text, char keep) {
+    size_t n = advance(0, snprintf(line, LINE_MAX_BYTES, "dtrain: %s", kind));
     if (speaker.size > 1)
-        n = advance(
-            n, snprintf(line + n, sizeof line - n, "rank %d (%s): ", speaker.rank, speaker.host));
-    n = advance(n, snprintf(line + n, sizeof line - n, "%s", text));
+        n = advance(n, snprintf(line + n, LINE_MAX_BYTES - n, "rank %d (%s): ", speaker.rank,
+                                speaker.host));
+    n = advance(n, snprintf(line + n, LINE_MAX_BYTES - n, "%s", text));
     for (size_t i = 0; i < n; i++)
         if (((unsigned char)line[i] < 0x20 || line[i] == 0x7f) && line[i] != keep)
             line[i] = '?';
     line[n++] = '\n'; /* over the final 0: the line is written by length */
+    return n;
+}
+
+static void say(const char *kind, const char *text, char keep) {
+    char line[LINE_MAX_BYTES];
+    dt_progress_output(true);
+    pthread_mutex_lock(&lock);
+    size_t n = compose(line, kind, text, keep);
     if (speaker.before)
         speaker.before();
     write_all(line, n);
     pthread_mutex_unlock(&lock);
+    dt_progress_output(false);
+}
+
+void dt_log_urgent(const char *text) {
+    char line[LINE_MAX_BYTES];
+    bool is_mine = pthread_mutex_trylock(&lock) == 0;
+    write_all(line, compose(line, "", text, '\0'));
+    if (is_mine)
+        pthread_mutex_unlock(&lock);
 }
 
 void dt_warn(const char *format, ...) {

@@ -39,6 +39,8 @@ static const dt_column epoch_columns[DT_EPOCH_COLUMNS] = {
     {"learning_rate", "1", "of the epoch's last update", NULL},
     {"seconds", "s", "time of the epoch's training, evaluation not counted", NULL},
     {"images_per_second", "1/s", "training samples of all ranks a second", NULL},
+    {"slowest_rank", "1", "the rank that held up the others; NaN: none stood out", NULL},
+    {"slowest_seconds", "s", "what that cost: the epoch would be shorter by it", NULL},
 };
 
 static const dt_column step_columns[DT_STEP_COLUMNS] = {

@@ -42,6 +42,8 @@ enum {
     DT_EPOCH_LEARNING_RATE,
     DT_EPOCH_SECONDS,
     DT_EPOCH_IMAGES_PER_SECOND,
+    DT_EPOCH_SLOWEST_RANK,
+    DT_EPOCH_SLOWEST_SECONDS,
     DT_EPOCH_COLUMNS
 };
 /* Columns of steps and of ranks. */

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/progress.h"
+
 static const char hdf5_signature[8] = {'\x89', 'H', 'D', 'F', '\r', '\n', '\x1a', '\n'};
 
 /* The one form that the first block can have for this digest and this many bytes after it. */
@@ -41,6 +43,7 @@ static dt_status read_all(int fd, const char *path, unsigned char *bytes, size_t
             return dt_fail(DT_EIO, "cannot read %s: %s after %zu of %zu bytes", path,
                            n < 0 ? strerror(errno) : "it ends", done, nbytes);
         done += (size_t)n;
+        dt_progress_tick();
     }
     return DT_OK;
 }

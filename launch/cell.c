@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/progress.h"
 #include "launch/check.h"
 #include "launch/evaluate.h"
 #include "launch/resume.h"
@@ -128,6 +129,7 @@ static dt_status step(run *r, int64_t until, double *seconds) {
     r->mark = now;
     dt_trace_step(r->job->trace, r->step, result.at);
     r->step++;
+    dt_progress_step(r->step);
     r->train_seconds += *seconds;
     r->images += result.sums[DT_SUM_COUNT];
     for (int i = 0; i < DT_N_SUMS; i++)
@@ -324,6 +326,7 @@ static dt_status time_others(run *r) {
 
 static dt_status run_cell(run *r, double started) {
     DT_TRY(begin(r));
+    dt_progress_phase(DT_PHASE_TRAINING);
     r->cell->startup_seconds = dt_now() - started;
     DT_TRY(dt_stepper_begin(r->stepper, 0));
     DT_TRY(r->cell->kind == DT_CELL_TIME ? time_steps(r) : train(r));
@@ -339,6 +342,7 @@ static dt_status run_cell(run *r, double started) {
 
 dt_status dt_cell_run(const dt_cell_job *job, dt_cell *cell) {
     run r = {.job = job, .cell = cell};
+    dt_phase before = dt_progress_phase(DT_PHASE_STARTUP);
     double started = dt_now();
     dt_options options = cell_options(job, cell);
     cell->ranks = dt_comm_size(job->comm);
@@ -355,5 +359,6 @@ dt_status dt_cell_run(const dt_cell_job *job, dt_cell *cell) {
                  dt_error());
     end(&r);
     dt_gpus_close(&r.gpus, status);
+    dt_progress_phase(before);
     return status;
 }

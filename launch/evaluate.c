@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/progress.h"
+
 enum { CHUNK = 16 }; /* micro-batches a worker between two agreements */
 enum { VOTES, FAILURES, N_CONTROL };
 
@@ -78,6 +80,7 @@ static dt_status run_chunks(evaluation *e, bool (*wants_stop)(void *ctx), void *
     int64_t chunk = (int64_t)CHUNK * dt_plan_total_workers(&s->plan);
     for (int64_t end = chunk; end < e->n_micros + chunk; end += chunk) {
         dt_status mine = run_chunk(e, end);
+        dt_progress_tick();
         int64_t control[N_CONTROL] = {wants_stop && wants_stop(ctx), mine != DT_OK};
         DT_TRY(dt_comm_sum_i64(s->comm, control, N_CONTROL));
         if (control[FAILURES])
@@ -141,6 +144,7 @@ dt_status dt_evaluate_set(dt_setup *setup, dt_set set, const int64_t *chosen, in
                           bool (*wants_stop)(void *ctx), void *ctx, int64_t *confusion,
                           dt_evaluation *out) {
     evaluation e = {.setup = setup, .set = set, .chosen = chosen, .n = n};
+    dt_phase before = dt_progress_phase(DT_PHASE_EVALUATION);
     dt_status status;
     DT_TRY_GOTO(status, evaluation_open(&e), done);
     DT_TRY_GOTO(status, run_chunks(&e, wants_stop, ctx), done);
@@ -148,6 +152,7 @@ dt_status dt_evaluate_set(dt_setup *setup, dt_set set, const int64_t *chosen, in
     DT_TRY_GOTO(status, share_mistakes(&e), done);
     status = finish(&e, confusion, out);
 done:
+    dt_progress_phase(before);
     free(e.owned);
     free(e.samples);
     free(e.totals);

@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "dist/watchdog.h"
 #include "io/clock.h"
 #include "io/log.h"
+#include "io/progress.h"
 
 static const double CONNECT_SECONDS = 30, ABORT_SECONDS = 5;
 enum { MOST_STAGED = 64 << 20 }; /* bytes of pinned memory */
@@ -177,6 +180,14 @@ const char *dt_gpus_transport(const dt_gpus *g) {
     return g->nccl ? "NCCL" : g->stage ? "MPI through host memory" : "";
 }
 
+/* The watchdog leaves within a second; until then the peers' NCCL may learn of it. */
+static void leave_with_watchdog(dt_gpus *g) {
+    if (g->nccl)
+        g->plugin->nccl_abort(g->nccl, ABORT_SECONDS);
+    for (;;)
+        pause();
+}
+
 void dt_gpus_time_sum(dt_gpus *g, size_t n, int calls, double *seconds) {
     dt_status status = g->plugin->time_sum(&g->reducer, g->index, n, calls, seconds);
     if (status != DT_OK)
@@ -184,6 +195,8 @@ void dt_gpus_time_sum(dt_gpus *g, size_t n, int calls, double *seconds) {
 }
 
 dt_status dt_gpus_poll(dt_gpus *g) {
+    if (dt_watchdog_is_ending())
+        leave_with_watchdog(g);
     return g->nccl ? g->plugin->nccl_poll(g->nccl) : DT_OK;
 }
 
@@ -196,13 +209,17 @@ static void nap(long *nanoseconds) {
 
 dt_status dt_gpus_collect(dt_gpus *g, const dt_backend *backend, dt_device *device,
                           dt_step_outcome *out) {
-    for (long pause = 0;; nap(&pause)) {
+    dt_status status = DT_OK;
+    dt_progress_wait(true); /* the device waits for other ranks' devices, as likely as not */
+    for (long pause = 0; status == DT_OK; nap(&pause)) {
         bool done = false;
-        dt_status status = backend->collect(device, false, &done, out);
+        status = backend->collect(device, false, &done, out);
         if (status != DT_OK || done)
-            return status;
-        DT_TRY(dt_gpus_poll(g));
+            break;
+        status = dt_gpus_poll(g);
     }
+    dt_progress_wait(false);
+    return status;
 }
 
 void dt_gpus_settle(dt_gpus *g, const dt_backend *backend, dt_device *device, double seconds) {

@@ -104,6 +104,9 @@ static void log_epoch(dt_history *h, const dt_epoch_line *line) {
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (!isnan(fields[i].value))
             dt_json_num(&j, fields[i].name, fields[i].value);
+    dt_json_num(&j, "slowest_rank", line->slowest_host ? (double)line->slowest_rank : (double)NAN);
+    dt_json_str(&j, "slowest_host", line->slowest_host);
+    dt_json_num(&j, "slowest_seconds", line->slowest_host ? line->slowest_seconds : (double)NAN);
     dt_json_bool(&j, "is_best", line->is_best);
     log_line(h, &j);
 }
@@ -192,7 +195,9 @@ static dt_status add_epoch(dt_history *h, const dt_epoch_line *line, const int64
         [DT_EPOCH_TEST_ACCURACY] = line->test_accuracy,
         [DT_EPOCH_LEARNING_RATE] = line->learning_rate,
         [DT_EPOCH_SECONDS] = line->seconds,
-        [DT_EPOCH_IMAGES_PER_SECOND] = line->images_per_second};
+        [DT_EPOCH_IMAGES_PER_SECOND] = line->images_per_second,
+        [DT_EPOCH_SLOWEST_RANK] = line->slowest_host ? (double)line->slowest_rank : (double)NAN,
+        [DT_EPOCH_SLOWEST_SECONDS] = line->slowest_host ? line->slowest_seconds : NAN};
     DT_TRY(dt_table_add(&h->run->epochs, line->epoch, values));
     return dt_run_add_confusion(h->run, confusion);
 }
@@ -231,6 +236,8 @@ void dt_history_epoch(dt_history *h, const dt_epoch_line *line, const int64_t *c
     note(h, keep_mistakes(h, mistakes));
     if (phases)
         note(h, add_phases(h, line->epoch, phases));
+    note(h,
+         dt_run_set_text(h->run, "slowest_host", line->slowest_host ? line->slowest_host : "none"));
 }
 
 /* -- Attributes ------------------------------------------------------------------------------ */

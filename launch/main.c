@@ -8,7 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 #include "dist/comm.h"
+#include "dist/watchdog.h"
 #include "io/log.h"
+#include "io/progress.h"
 #include "launch/bench.h"
 #include "launch/devices.h"
 #include "launch/doctor.h"
@@ -119,18 +121,38 @@ static void report(dt_comm *comm, dt_status status) {
         dt_comm_abort(comm, (int)status);
 }
 
+/* Commands that may run for long, and whose ranks wait for each other. */
+static bool is_watched(const dt_options *options) {
+    return options->command & (DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL);
+}
+
+static dt_status start(int *argc, char ***argv, const dt_options *options, dt_watchdog **watchdog,
+                       dt_comm **comm) {
+    if (options->command == DT_CMD_TRAIN || options->command == DT_CMD_SWEEP) /* they save */
+        dt_signals_install();
+    if (is_watched(options))
+        DT_TRY(dt_watchdog_open(options->stall_timeout, launcher_rank(), watchdog));
+    return dt_comm_create(argc, argv, comm);
+}
+
+static dt_status run_watched(dt_options *options, dt_watchdog **watchdog, dt_comm *comm) {
+    if (is_watched(options))
+        DT_TRY(dt_watchdog_connect(watchdog, comm));
+    dt_status status = run_command(options, comm);
+    dt_progress_phase(DT_PHASE_END);
+    return status;
+}
+
 int main(int argc, char **argv) {
     static dt_options options;
     dt_comm *comm = NULL;
+    dt_watchdog *watchdog = NULL;
     bool first = launcher_rank() == 0;
     dt_status status = dt_options_parse(argc, argv, &options);
     if (status == DT_OK && options.action != DT_ACTION_RUN)
         status = first ? print_text(&options) : DT_OK;
-    else if (status == DT_OK) {
-        if (options.command == DT_CMD_TRAIN || options.command == DT_CMD_SWEEP) /* they save */
-            dt_signals_install();
-        status = dt_comm_create(&argc, &argv, &comm);
-    }
+    else if (status == DT_OK)
+        status = start(&argc, &argv, &options, &watchdog, &comm);
     if (!comm) {
         if (status == DT_EUSAGE && !first) /* the same everywhere: rank 0 tells. Ranks that end */
             sleep(2);                      /* sooner would make the launcher kill it before that */
@@ -139,9 +161,10 @@ int main(int argc, char **argv) {
         return (int)status;
     }
     dt_log_identity(dt_comm_rank(comm), dt_comm_size(comm), dt_comm_host(comm, dt_comm_rank(comm)));
-    status = run_command(&options, comm);
+    status = run_watched(&options, &watchdog, comm);
     if (status != DT_OK && status != DT_ESTOPPED)
         report(comm, status);
     dt_comm_free(&comm);
+    dt_watchdog_close(&watchdog);
     return (int)status;
 }

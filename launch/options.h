@@ -73,6 +73,7 @@ typedef struct {
     int64_t checkpoint_every; /* steps; 0 = after each epoch only */
     int64_t keep;
     bool resume, last, json, quiet;
+    double stall_timeout;                              /* seconds; 0 = none */
     double time_limit;                                 /* seconds; 0 = none */
     char trace[DT_PATH_MAX], tensorboard[DT_PATH_MAX]; /* "" = none */
     /* of sweep */

@@ -3,13 +3,14 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "io/log.h"
+#include "io/progress.h"
+#include "io/thread.h"
 
 struct dt_saver {
     char dir[DT_PATH_MAX];
@@ -99,7 +100,9 @@ static void *saver_main(void *arg) {
             continue;
         }
         pthread_mutex_unlock(&w->lock);
+        dt_progress_writer(true);
         write_job(w);
+        dt_progress_writer(false);
         pthread_mutex_lock(&w->lock);
         w->is_busy = false;
         pthread_cond_broadcast(&w->changed);
@@ -109,16 +112,6 @@ static void *saver_main(void *arg) {
 }
 
 /* -- The trainer's side ---------------------------------------------------------------------- */
-
-/* Signals are for the thread that trains. */
-static int start_thread(dt_saver *w) {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int failed = pthread_create(&w->thread, NULL, saver_main, w);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return failed;
-}
 
 dt_status dt_saver_open(const char *dir, int keep, dt_saver **out) {
     *out = NULL;
@@ -131,7 +124,7 @@ dt_status dt_saver_open(const char *dir, int keep, dt_saver **out) {
     w->best_step = -1;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
-    int failed = start_thread(w);
+    int failed = dt_thread_start(&w->thread, saver_main, w);
     if (failed) {
         pthread_cond_destroy(&w->changed);
         pthread_mutex_destroy(&w->lock);

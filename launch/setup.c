@@ -14,6 +14,7 @@
 #include "dist/topology.h"
 #include "dtrain_version.h"
 #include "io/log.h"
+#include "io/progress.h"
 #include "io/rng.h"
 #include "launch/peak.h"
 
@@ -106,9 +107,13 @@ done:
 dt_status dt_setup_data(dt_setup *s) {
     dt_status (*open)(const char *, int, dt_dataset **) =
         s->options.command == DT_CMD_EVAL ? dt_dataset_open_test : dt_dataset_open;
+    dt_phase before = dt_progress_phase(DT_PHASE_DATA);
     dt_status status = open(s->options.data, s->host_threads, &s->data);
-    DT_TRY(dt_comm_agree(s->comm, status));
-    return compare_digests(s);
+    status = dt_comm_agree(s->comm, status);
+    if (status == DT_OK)
+        status = compare_digests(s);
+    dt_progress_phase(before);
+    return status;
 }
 
 dt_status dt_setup_samples(dt_setup *s) {

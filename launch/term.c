@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/progress.h"
+
 /* Asked of a locale of our own: setlocale() would change the whole program's. */
 static bool locale_is_utf8(void) {
     locale_t locale = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
@@ -109,7 +111,10 @@ int dt_term_width(int fd) {
 }
 
 dt_status dt_stdout_flush(void) {
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    dt_progress_output(true); /* for as long as the reader takes */
+    bool ok = fflush(stdout) == 0 && !ferror(stdout);
+    dt_progress_output(false);
+    if (ok)
         return DT_OK;
     return dt_fail(DT_EIO, "stdout cannot be written to: %s", strerror(errno));
 }

@@ -122,7 +122,7 @@ stage_tsan() { # by default what has threads of our own: the worker pool, queues
             command ctest "$@"
         fi
     }
-    local filter='test_(pool|queue|writer|saver|log|comm)|mpi_train' without='[.]n[134]$'
+    local filter='test_(pool|queue|writer|saver|log|comm|watch)|mpi_(train|watchdog)' without='[.]n[134]$'
     [ "$all" -eq 0 ] || filter='' without='^$'
     build tsan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DDT_SANITIZE=thread -DDT_TEST_FILTER="$filter"
     run_ctest tsan house -E "$without"

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/progress.h"
 #include "launch/check.h"
 #include "launch/evaluate.h"
 #include "launch/history.h"
@@ -27,6 +28,7 @@
 #include "launch/saver.h"
 #include "launch/setup.h"
 #include "launch/step.h"
+#include "launch/straggler.h"
 #include "launch/trace.h"
 #include "launch/ui.h"
 
@@ -102,6 +104,7 @@ static dt_status diverged(const trainer *t) {
  * tell of the same step. */
 static dt_status save(trainer *t, bool is_best) {
     double begin = dt_now();
+    dt_phase before = dt_progress_phase(DT_PHASE_CHECKPOINT);
     dt_status status = dt_stepper_late(t->stepper);
     dt_checkpoint *checkpoint = NULL;
     if (status == DT_OK && t->setup.rank == 0)
@@ -110,7 +113,9 @@ static dt_status save(trainer *t, bool is_best) {
         dt_saver_wait(t->saver);
         dt_saver_submit(t->saver, &checkpoint, is_best, dt_history_tables(t->history, -1));
     }
-    DT_TRY(dt_comm_agree(t->setup.comm, status));
+    status = dt_comm_agree(t->setup.comm, status);
+    dt_progress_phase(before);
+    DT_TRY(status);
     t->saved_step = t->at.step;
     t->saved_epoch = t->at.epoch;
     t->checkpoint_seconds += dt_now() - begin;
@@ -121,9 +126,11 @@ static dt_status save(trainer *t, bool is_best) {
 static void record_epoch(trainer *t, const dt_epoch_line *line, const dt_phases *phases) {
     if (t->setup.rank != 0)
         return;
+    dt_phase before = dt_progress_phase(DT_PHASE_CHECKPOINT);
     dt_saver_wait(t->saver);
     dt_history_epoch(t->history, line, t->confusion, &t->mistakes, phases);
     dt_ui_epoch(t->ui, line);
+    dt_progress_phase(before);
 }
 
 /* -- Steps ----------------------------------------------------------------------------------- */
@@ -207,6 +214,7 @@ static dt_status collect_step(trainer *t) {
     DT_TRY(status);
     dt_trace_step(t->trace, t->at.step, result.at);
     t->at.step++;
+    dt_progress_step(t->at.step);
     t->stops = t->stops || result.stop;
     t->at.samples_seen += result.sums[DT_SUM_COUNT];
     for (int i = 0; i < DT_N_SUMS; i++)
@@ -234,6 +242,7 @@ static dt_status train_steps(trainer *t, int64_t end) {
 /* In pieces that end where the state is to be saved. */
 static dt_status train_epoch(trainer *t) {
     int64_t end = (t->at.epoch + 1) * t->steps, every = t->setup.options.checkpoint_every;
+    dt_progress_phase(DT_PHASE_TRAINING);
     DT_TRY(dt_stepper_begin(t->stepper, t->at.epoch));
     meter_begin(t);
     t->submitted = t->at.step;
@@ -291,6 +300,10 @@ static dt_status gather_phases(trainer *t, dt_epoch_line *line) {
         line->reduce_seconds += t->phases[r].reduce / n;
         line->wait_seconds += t->phases[r].wait / n;
     }
+    dt_straggler slowest = dt_straggler_find(t->phases, n);
+    line->slowest_rank = slowest.rank;
+    line->slowest_host = slowest.rank < 0 ? NULL : dt_comm_host(t->setup.comm, slowest.rank);
+    line->slowest_seconds = slowest.seconds;
     return DT_OK;
 }
 
@@ -411,6 +424,7 @@ static dt_status begin(trainer *t) {
                                        .total = o->epochs * t->steps};
     t->saved_step = t->at.resumed_step;
     t->saved_epoch = t->saved_step >= 0 ? t->at.epoch : -1;
+    dt_progress_step(t->at.step);
     show_banner(t);
     return dt_trace_open(s->comm, o->trace, &t->trace);
 }
@@ -487,6 +501,7 @@ static dt_status close_files(trainer *t, dt_status status) {
  * until its files are closed. */
 static dt_status finish(trainer *t, dt_status status) {
     bool is_whole = status == DT_OK || status == DT_ESTOPPED;
+    dt_progress_phase(DT_PHASE_END);
     if (is_whole && (t->saved_step != t->at.step || t->saved_epoch != t->at.epoch)) {
         dt_status saved = save(t, false);
         status = saved == DT_OK ? status : saved;

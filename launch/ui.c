@@ -16,7 +16,9 @@
 #include <unistd.h>
 #include "io/clock.h"
 #include "io/log.h"
+#include "io/progress.h"
 #include "launch/banner.h"
+#include "launch/straggler.h"
 #include "launch/ui_json.h"
 
 enum { LINE_BYTES = 1024, MIN_BAR = 8, MAX_BAR = 40 };
@@ -39,6 +41,17 @@ static void take_bar_away(dt_ui *ui) {
     if (ui->bar_shown)
         fputs("\r\033[K", stdout);
     ui->bar_shown = false;
+}
+
+/* A reader that pauses holds up the run, which is then not stuck: dt_progress_output(). */
+static void begin_show(dt_ui *ui) {
+    dt_progress_output(true);
+    pthread_mutex_lock(&ui->lock);
+}
+
+static void end_show(dt_ui *ui) {
+    pthread_mutex_unlock(&ui->lock);
+    dt_progress_output(false);
 }
 
 /* Before a line on stderr. A launcher passes on stdout and stderr each in its own time, hence the
@@ -94,6 +107,7 @@ void dt_ui_banner(dt_ui *ui, const dt_banner *banner) {
     dt_json json = {0};
     if (!ui)
         return;
+    begin_show(ui);
     if (ui->json) {
         dt_ui_json_start(&json, banner);
         say_json(&json);
@@ -101,6 +115,7 @@ void dt_ui_banner(dt_ui *ui, const dt_banner *banner) {
         dt_banner_print(stdout, banner, &ui->term);
         fflush(stdout);
     }
+    end_show(ui);
     dt_banner_warn(banner);
 }
 
@@ -180,7 +195,7 @@ void dt_ui_step(dt_ui *ui, const dt_step_line *line) {
     double t = dt_now();
     if (t - ui->last_drawn < (bar ? redraw_seconds : line_seconds))
         return;
-    pthread_mutex_lock(&ui->lock);
+    begin_show(ui);
     ui->last_drawn = t;
     if (ui->json) {
         dt_ui_json_step(&json, line);
@@ -191,7 +206,7 @@ void dt_ui_step(dt_ui *ui, const dt_step_line *line) {
         print_step(line);
     }
     fflush(stdout);
-    pthread_mutex_unlock(&ui->lock);
+    end_show(ui);
 }
 
 /* --- an epoch --- */
@@ -246,6 +261,9 @@ static void epoch_text(line_buffer *b, const dt_term *term, const dt_epoch_line 
         add(b, "  %7.2f s", line->seconds);
     else if (n_dropped < 2)
         add(b, "        - s");
+    if (line->slowest_seconds > DT_STRAGGLER_SHARE * line->seconds)
+        add(b, "  rank %d (%s) costs %.0f%%", line->slowest_rank, line->slowest_host,
+            100 * line->slowest_seconds / line->seconds);
     if (line->is_best) {
         add_escape(b, term->good);
         add(b, "  best");
@@ -268,7 +286,7 @@ void dt_ui_epoch(dt_ui *ui, const dt_epoch_line *line) {
     dt_json json = {0};
     if (!ui || ui->quiet || (ui->progress == DT_PROGRESS_NONE && !ui->json))
         return;
-    pthread_mutex_lock(&ui->lock);
+    begin_show(ui);
     if (ui->json) {
         dt_ui_json_epoch(&json, line);
         say_json(&json);
@@ -277,7 +295,7 @@ void dt_ui_epoch(dt_ui *ui, const dt_epoch_line *line) {
         print_epoch(&ui->term, line);
         fflush(stdout);
     }
-    pthread_mutex_unlock(&ui->lock);
+    end_show(ui);
 }
 
 /* --- the end --- */
@@ -318,7 +336,7 @@ void dt_ui_finish(dt_ui *ui, const dt_summary *summary) {
     dt_json json = {0};
     if (!ui || ui->quiet)
         return;
-    pthread_mutex_lock(&ui->lock);
+    begin_show(ui);
     if (ui->json) {
         dt_ui_json_end(&json, summary);
         say_json(&json);
@@ -327,5 +345,5 @@ void dt_ui_finish(dt_ui *ui, const dt_summary *summary) {
         print_summary(&ui->term, summary);
         fflush(stdout);
     }
-    pthread_mutex_unlock(&ui->lock);
+    end_show(ui);
 }

@@ -4,6 +4,7 @@
  * percent, times seconds; what is not known is null. */
 #include "launch/ui_json.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include "dtrain_version.h"
 
@@ -107,6 +108,9 @@ void dt_ui_json_epoch(dt_json *j, const dt_epoch_line *line) {
     dt_json_num(j, "compute_seconds", line->compute_seconds);
     dt_json_num(j, "reduce_seconds", line->reduce_seconds);
     dt_json_num(j, "wait_seconds", line->wait_seconds);
+    dt_json_num(j, "slowest_rank", line->slowest_host ? (double)line->slowest_rank : (double)NAN);
+    dt_json_str(j, "slowest_host", line->slowest_host);
+    dt_json_num(j, "slowest_seconds", line->slowest_host ? line->slowest_seconds : (double)NAN);
     dt_json_bool(j, "best", line->is_best);
     dt_json_close(j, '}');
 }

@@ -13,13 +13,15 @@
 #include "model/pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "io/progress.h"
+#include "io/thread.h"
 
 enum { SPIN_NS = 30000, PAUSES_PER_LOOK = 16 };
 
@@ -114,17 +116,13 @@ static void begin_round(dt_pool *pool, void (*fn)(void *ctx, int worker), void *
 }
 
 static dt_status start_threads(dt_pool *pool) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = 0;
     for (int i = 1; i < pool->n && error == 0; i++) {
         member *m = &pool->members[i];
         *m = (member){.pool = pool, .worker = i};
-        error = pthread_create(&m->thread, NULL, work, m);
+        error = dt_thread_start(&m->thread, work, m);
         pool->n_started += error == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error != 0)
         return dt_fail(DT_EDEVICE, "cannot start worker thread %d of %d: %s; lower --threads",
                        pool->n_started + 1, pool->n, strerror(error));
@@ -183,6 +181,7 @@ void dt_queue_set(dt_queue *queue, int n) {
 }
 
 int dt_queue_next(dt_queue *queue) {
+    dt_progress_tick(); /* whoever asks for more has done some */
     int i = __atomic_fetch_add(&queue->next, 1, __ATOMIC_RELAXED);
     return i < queue->n ? i : -1;
 }

@@ -83,7 +83,8 @@ CHECKPOINT = {**COMMON, "seed": UINT}
 RUN = {
     **COMMON, "seed": INT, "command_line": STR, "hosts": STR, "devices": STR, "ranks": INT, "threads": INT, "workers": INT,
     "comm_library": STR, "build": STR, "start_time": STR, "end_time": STR, "exit_status": INT, "parameters": INT, "steps_per_epoch": INT,
-    "train_samples": INT, "validation_samples": INT, "test_samples": INT}
+    "train_samples": INT, "validation_samples": INT, "test_samples": INT,
+    "slowest_host": STR}
 
 
 def check_attributes(f, table):

