@@ -52,9 +52,9 @@ typedef struct {
     double test_loss, test_accuracy;
     double learning_rate, seconds, images_per_second;
     double compute_seconds, reduce_seconds, wait_seconds; /* mean over the ranks */
-    int slowest_rank;         /* that held up the others; -1: none */
-    const char *slowest_host; /* its host, or NULL */
-    double slowest_seconds;   /* what that cost */
+    int slowest_rank;                                     /* that held up the others; -1: none */
+    const char *slowest_host;                             /* its host, or NULL */
+    double slowest_seconds;                               /* what that cost */
     bool is_best;
 } dt_epoch_line;
 
