@@ -104,7 +104,7 @@ for precision in f32 tf32 bf16; do
         skip "$precision: $(grep "^dtrain: " told | tail -n 1)"
         continue
     fi
-    check "$precision, 1 rank trains: exit $code, $(tail -n 1 told)" test "$code" -eq 0
+    check "$precision, 1 rank trains: exit $code $(grep "^dtrain: " told | tail -n 1)" test "$code" -eq 0
     for n in $ranks; do
         name=$precision.$n
         [ "$n" = 1 ] || train "$name" "$n" --precision $precision
