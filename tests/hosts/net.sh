@@ -222,7 +222,7 @@ hosts_end() { # hosts_end NAME COMMAND: end the keeper, if that number is still 
 
 hosts_down() {
     local h
-    [ -n "${hosts_dir:-}" ] && [ -d "$hosts_dir/keeper" ] || return 0
+    [ -d "${hosts_dir:-}/keeper" ] || return 0
     for h in $(hosts_names); do
         hosts_clear "$h"
         hosts_end "$h" keeper.py
