@@ -227,8 +227,9 @@ part_lost() {
     check "lost: went on with 2 nodes" says "restart 1 on n\[1-2\]: .*--ntasks=2"
     check "lost: no rank stays" within 20 no_ranks
     scontrol update NodeName=n3 State=RESUME
-    within 30 idle 3
+    check "lost: the node is back" within 60 idle 3
     begin --nodes 2-3 --launcher mpirun
+    check "slurmd killed: began with 3 nodes" says "restart 0 on n\[1-3\]"
     frozen=$(on_node n3) # as a host that hangs: its daemon answers no more, its ranks do nothing
     kill -KILL "$(daemon slurmd.n3)"
     # shellcheck disable=SC2086 # several
@@ -240,7 +241,7 @@ part_lost() {
     start_slurmd n3
     within 60 idle 3
 }
-idle() { [ "$(sinfo -h -N -p low -t idle -o %N | wc -l)" -eq "$1" ]; }
+idle() { [ "$(sinfo -h -N -p low -o %T | grep -cx idle)" -eq "$1" ]; } # and answering: else it is "idle*"
 part_sweep() {
     local array report i
     submit --nodes 1 --sweep seed=1,2 --sweep samples=800,1600 -- "${base[@]}" --epochs 1 >submitted
