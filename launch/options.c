@@ -264,11 +264,11 @@ static dt_status set_initial(dt_options *options) {
 static const struct {
     const char *name, *value;
 } robust[] = {
-    {"model", "conv 32 5 pad 0; relu; pool 2; conv 64 5 pad 0; relu; pool 2; conv 128 3; relu; "
-              "fc 256; relu; dropout 0.4; fc 10"},
+    {"model", "conv 32 3; relu; pool 2; conv 64 3; relu; pool 2; conv 128 3; relu; pool 2; fc 256; "
+              "relu; dropout 0.3; fc 10"},
     {"augment", "elastic"},
     {"epochs", "20"},
-    {"lr", "0.002"},
+    {"lr", "0.003"},
 };
 
 static dt_status set_recipe(const dt_command_row *command, dt_options *options) {

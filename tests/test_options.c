@@ -72,7 +72,7 @@ static void test_recipe(void) {
     T_CHECK(o.recipe == DT_RECIPE_PLAIN && o.augment == DT_AUGMENT_NONE);
     T_OK(parse("--recipe robust"));
     T_CHECK(o.recipe == DT_RECIPE_ROBUST && o.augment == DT_AUGMENT_ELASTIC && o.epochs == 20);
-    T_CHECK(o.batch == 256 && o.lr == 0.002 && strstr(o.model, "dropout"));
+    T_CHECK(o.batch == 256 && o.lr == 0.003 && strstr(o.model, "dropout"));
     T_OK(parse("--epochs 3 --model fast --lr auto --recipe robust --augment affine"));
     T_CHECK(o.epochs == 3 && o.lr == -1 && o.augment == DT_AUGMENT_AFFINE);
     T_CHECK(strcmp(o.model, "fast") == 0);
