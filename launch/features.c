@@ -184,7 +184,7 @@ static dt_status draw_saliency(const dt_infer *infer, const uint8_t *image, cons
     bool is_signed;
     dt_verdict v;
     dt_infer_judge(logits, infer->net->classes, NULL, &v);
-    m.range = largest_of(gradient, (size_t)(height * width), &is_signed);
+    m.range = largest_of(gradient, dt_shape_size(infer->net->in), &is_signed);
     for (int i = 0; i < height * width; i++)
         pixels[i] = image[i];
     DT_TRY(dt_canvas_open(2 * MARGIN + 3 * side,

@@ -270,9 +270,9 @@ static dt_status answer_all(session *s) {
         DT_TRY(status);
     }
     DT_TRY(flush(s));
-    if (s->n_unread > 0)
-        return dt_fail(DT_EDATA, "%lld of %lld files could not be read", (long long)s->n_unread,
-                       (long long)(s->n_unread + s->n_read));
+    long long n_unread = s->n_unread, n = n_unread + s->n_read;
+    if (n_unread > 0)
+        return dt_fail(DT_EDATA, "%lld of %lld files could not be read", n_unread, n);
     return DT_OK;
 }
 
