@@ -394,8 +394,7 @@ void dt_report_data(dt_page *page, const dt_sweep *sweep) {
         if (any_timed(first))
             plot_time_accuracy(page, sweep, first);
         plot_curves(page, sweep, first, "epoch-test-loss", "Test loss by epoch", DT_CURVE_TEST_LOSS,
-                    "test loss (nat)", "set logscale y",
-                    "Mean over the seeds, one line a size.");
+                    "test loss (nat)", "set logscale y", "Mean over the seeds, one line a size.");
         plot_curves(page, sweep, first, "epoch-accuracy", "Learning curves by epoch",
                     DT_CURVE_TEST_ACCURACY, "test accuracy (%)",
                     "set xrange [1:*]\nset autoscale xfix\nset format y '%.1f'\nset offsets graph "
