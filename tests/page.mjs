@@ -145,6 +145,7 @@ async function testPhone() {
   await page.locator("#pad").scrollIntoViewIfNeeded();
   await drawByTouch(page, 3);
   await says(page, 3);
+  await until(page, "the answer is at rest", () => document.getElementById("spoken").textContent.startsWith("It is a 3")); // no line moves now
   await page.locator("#inside summary").tap();
   await until(page, "the layers are shown", () => document.querySelectorAll("#layers canvas").length >= 9);
   await isUsable(page, "phone");
