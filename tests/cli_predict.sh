@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # timeout: 200
+# sanitizers: yes
 # dtrain predict and features: pictures of every kind and IDX files, one line each, in their order; what cannot be read is told, and the
 # others are answered all the same. JSON holds all probabilities.
 set -euo pipefail

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # timeout: 150
+# sanitizers: yes
 # dtrain serve: who may ask, what is answered, what is refused; many clients and slow ones; the set of digits is whole after
 # any end; a run is watched while it trains. tests/cli_page.sh looks at the same with a browser.
 set -euo pipefail
