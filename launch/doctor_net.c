@@ -100,7 +100,8 @@ static double speed_of(int fd, const char *name) {
     snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
     if (ioctl(fd, SIOCETHTOOL, &request) != 0)
         return 0;
-    uint32_t mbit = ethtool_cmd_speed(&speed);
+    /* ethtool_cmd_speed() of the header shifts into the sign of an int */
+    uint32_t mbit = (uint32_t)speed.speed_hi << 16 | speed.speed;
     return mbit == (uint32_t)SPEED_UNKNOWN || mbit == UINT16_MAX ? 0 : 1e-3 * mbit;
 }
 
