@@ -48,7 +48,7 @@ function(dt_simdev_kernels target output flags)
     get_filename_component(name "${source}" NAME_WE)
     set(file "${CMAKE_BINARY_DIR}/generated/${target}-${name}.ptx")
     add_custom_command(OUTPUT "${file}" DEPENDS "${source}" DEPFILE "${file}.d" VERBATIM COMMENT "PTX of ${name}"
-      COMMAND "${DT_CUDA_NVCC}" -ptx -O3 -std=c++17 -arch=compute_75 ${flags} -I${CMAKE_SOURCE_DIR}
+      COMMAND "${DT_CUDA_NVCC}" -ptx -O3 -std=c++17 -arch=compute_80 ${flags} -I${CMAKE_SOURCE_DIR}
               ${dt_cuda_includes} "${source}" -MD -MF "${file}.d" -o "${file}")
     list(APPEND ptx "${file}")
   endforeach()

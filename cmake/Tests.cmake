@@ -3,7 +3,8 @@
 #   tests/mpi_X.c    run by mpirun on several ranks   -> ctest mpi_X.n2 .. label mpi    (ranks: 1 2 3 4)
 #   tests/cli_X.sh   the whole program                -> ctest cli_X       label cli
 # and the first five lines of a file may say, in a comment, "ranks: 1 2 3 4", "timeout: 120" (seconds, 60 by default) and
-# "tier: all" (label long: only launch/test.sh --all runs it). Each runs in an empty folder of its own.
+# "tier: all" (label long: only launch/test.sh --all runs it). In a build with sanitizers a cli test is long unless it says
+# "sanitizers: yes": those whose input our own code takes apart. Each runs in an empty folder of its own.
 set(dt_n_tests 0)
 
 # Everybody may be root here, and may have fewer cores than ranks: launch/mpi-env.sh holds the reasons.
@@ -43,7 +44,8 @@ endfunction()
 function(dt_test name file label processors)
   dt_header("${file}" timeout 60 timeout)
   dt_header("${file}" tier "ci" tier)
-  if(tier STREQUAL "all")
+  dt_header("${file}" sanitizers "no" sanitizers)
+  if(tier STREQUAL "all" OR (DT_SANITIZE AND label STREQUAL "cli" AND NOT sanitizers))
     list(APPEND label long)
   endif()
   if(DT_SANITIZE)

@@ -71,6 +71,7 @@ struct dt_comm {
     dt_group group;
     dt_comm *whole;    /* of a part: whose thread, ring and failure are used; else itself */
     int32_t *statuses; /* [size], for dt_comm_agree(), which must not fail on one rank alone */
+    int *numbers;      /* [size] of a part: its ranks in the whole; else NULL */
     int *argc;         /* main's, for open() */
     char ***argv;
 
@@ -273,8 +274,8 @@ static dt_status tell_failure(dt_comm *comm, dt_status mine) {
     if (mine != DT_OK)
         return mine;
     why[sizeof why - 1] = 0;
-    return dt_fail((dt_status)comm->statuses[first], "rank %d (%s): %s", first,
-                   dt_comm_host(comm, first), why);
+    return dt_fail((dt_status)comm->statuses[first], "rank %d (%s): %s",
+                   dt_comm_number(comm, first), dt_comm_host(comm, first), why);
 }
 
 dt_status dt_comm_agree(dt_comm *comm, dt_status mine) {
@@ -306,6 +307,7 @@ static dt_status start(dt_comm *comm) {
 
 static void destroy(dt_comm *comm) {
     free(comm->statuses);
+    free(comm->numbers);
     if (comm->whole == comm) {
         pthread_cond_destroy(&comm->completed_more);
         pthread_cond_destroy(&comm->submitted_more);
@@ -352,14 +354,19 @@ dt_status dt_comm_split(dt_comm *comm, int colour, int key, dt_comm **out) {
     split s = {.colour = colour, .key = key, .part = part};
     DT_TRY_GOTO(status, submit_and_wait(comm, (request){.op = OP_SPLIT, .buf = &s}), failed);
     if (part->state) {
-        part->statuses = calloc((size_t)part->group.size, sizeof *part->statuses);
-        if (!part->statuses)
+        size_t size = (size_t)part->group.size;
+        part->statuses = calloc(size, sizeof *part->statuses);
+        part->numbers = calloc(size, sizeof *part->numbers);
+        if (!part->statuses || !part->numbers)
             status = dt_fail(DT_EDEVICE, "no memory for a group of %d ranks", part->group.size);
         *out = part;
     } else {
         destroy(part);
     }
     status = dt_comm_agree(comm, status);
+    if (status == DT_OK && *out)
+        status =
+            dt_comm_allgather(part, &comm->whole->group.rank, sizeof *part->numbers, part->numbers);
     if (status != DT_OK)
         dt_comm_free(out);
     return status;
@@ -442,6 +449,10 @@ int dt_comm_host_of(const dt_comm *comm, int rank) {
 
 const char *dt_comm_host(const dt_comm *comm, int rank) {
     return comm->group.hosts[rank].name;
+}
+
+int dt_comm_number(const dt_comm *comm, int rank) {
+    return comm->numbers ? comm->numbers[rank] : rank;
 }
 
 const char *dt_comm_library(const dt_comm *comm) {

@@ -35,6 +35,8 @@ int dt_comm_local_size(const dt_comm *comm);
 int dt_comm_hosts(const dt_comm *comm);                  /* distinct hosts, >= 1 */
 int dt_comm_host_of(const dt_comm *comm, int rank);      /* which of them, 0 .. hosts-1 */
 const char *dt_comm_host(const dt_comm *comm, int rank); /* its name */
+/* Its number in the whole that the group is part of: what users call it. */
+int dt_comm_number(const dt_comm *comm, int rank);
 /* "Open MPI 4.1.4", or "none" for a group of one without MPI */
 const char *dt_comm_library(const dt_comm *comm);
 /* "mpirun", "mpiexec", "srun" or "a PMIx launcher"; NULL: this process was started by none. */

@@ -43,6 +43,8 @@ hid_t dt_h5_stored_type(dt_h5_kind kind) {
         return H5T_IEEE_F64LE;
     case DT_H5_I64:
         return H5T_STD_I64LE;
+    case DT_H5_U8:
+        return H5T_STD_U8LE;
     default:
         return H5T_STD_U64LE;
     }
@@ -56,13 +58,15 @@ hid_t dt_h5_memory_type(dt_h5_kind kind) {
         return H5T_NATIVE_DOUBLE;
     case DT_H5_I64:
         return H5T_NATIVE_INT64;
+    case DT_H5_U8:
+        return H5T_NATIVE_UINT8;
     default:
         return H5T_NATIVE_UINT64;
     }
 }
 
 size_t dt_h5_size_of(dt_h5_kind kind) {
-    return kind == DT_H5_F32 ? 4 : 8;
+    return kind == DT_H5_U8 ? 1 : kind == DT_H5_F32 ? 4 : 8;
 }
 
 hid_t dt_h5_text_type(void) {

@@ -27,8 +27,9 @@ typedef enum {
     DT_H5_F32,
     DT_H5_F64,
     DT_H5_I64,
-    DT_H5_U64
-} dt_h5_kind; /* float, double, int64_t, uint64_t */
+    DT_H5_U64,
+    DT_H5_U8
+} dt_h5_kind; /* float, double, int64_t, uint64_t, uint8_t */
 
 typedef struct dt_h5 dt_h5;
 

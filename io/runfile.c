@@ -8,6 +8,7 @@
  *   /ranks/<column>      [row][rank] float64, by /ranks/epoch and /ranks/rank; with many ranks
  *                        [row][statistic], by /ranks/statistic
  *   /confusion           [row][true][predicted] int64, by /epochs/epoch and /class
+ *   /mistakes            io/mistakes.c
  *
  * Every data set has the attributes units and description. A column that an earlier version did not
  * know is NaN when its file is read. tests/golden/run-v1.h5 is a file of version 1. */
@@ -140,6 +141,7 @@ static void free_rows(dt_run *run) {
     dt_table_free(&run->steps);
     dt_table_free(&run->ranks);
     free(run->confusion);
+    dt_mistakes_free(&run->mistakes);
     run->confusion = NULL;
     run->n_confusion = 0;
 }
@@ -412,6 +414,7 @@ dt_status dt_run_write(const char *path, dt_run *run) {
     dt_status status = put_tables(file, run);
     if (status == DT_OK)
         status = put_confusion(file, run);
+    dt_mistakes_put(file, &run->mistakes);
     if (status != DT_OK) {
         dt_h5_close(&file);
         return status;
@@ -483,6 +486,7 @@ static dt_status get_rows(dt_h5 *file, dt_run *run) {
     int64_t n_ranks;
     DT_TRY(get_table(file, &run->epochs, 1));
     DT_TRY(get_confusion(file, run));
+    DT_TRY(dt_mistakes_get(file, &run->mistakes));
     DT_TRY(get_table(file, &run->steps, 1));
     DT_TRY(dt_h5_get(file, "/ranks", "ranks", DT_H5_I64, 1, &n_ranks));
     return n_ranks == run->n_ranks ? get_table(file, &run->ranks, 2) : DT_OK;
@@ -497,6 +501,8 @@ dt_status dt_run_restore(const char *path, int64_t last_epoch, int64_t last_step
         free_rows(run);
         return status;
     }
+    if (run->epochs.n > 0 && run->epochs.key[run->epochs.n - 1] > last_epoch)
+        dt_mistakes_free(&run->mistakes); /* of a row that goes */
     dt_table_cut(&run->epochs, last_epoch);
     dt_table_cut(&run->steps, last_step);
     dt_table_cut(&run->ranks, last_epoch);
@@ -506,9 +512,10 @@ dt_status dt_run_restore(const char *path, int64_t last_epoch, int64_t last_step
 
 /* Attributes of one value that the file has. */
 static dt_status get_attributes(dt_h5 *file, dt_run *run) {
-    static const char *const texts[] = {
-        "model", "config",  "fingerprint", "data",         "params_sha256", "command_line",
-        "hosts", "devices", "start_time",  "comm_library", "end_time",      "best_kind"};
+    static const char *const texts[] = {"model",         "config",       "fingerprint", "data",
+                                        "params_sha256", "command_line", "hosts",       "devices",
+                                        "start_time",    "comm_library", "end_time",    "best_kind",
+                                        "build"};
     static const char *const ints[] = {"epoch",
                                        "step",
                                        "seed",

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "io/file.h"
+#include "io/mistakes.h"
 
 enum { DT_RUN_VERSION = 1, DT_TABLE_COLUMNS = 24, DT_RUN_ATTRIBUTES = 48, DT_RANKS_FULL = 256 };
 
@@ -80,8 +81,10 @@ typedef struct {
     dt_table epochs, steps, ranks;
     int n_ranks;
     int classes;
-    int64_t *confusion; /* [n_confusion][classes][classes]: true, predicted */
-    size_t n_confusion; /* epochs.n when the epoch's row and matrix are both there */
+    int64_t *confusion;   /* [n_confusion][classes][classes]: true, predicted */
+    size_t n_confusion;   /* epochs.n when the epoch's row and matrix are both there */
+    dt_mistakes mistakes; /* of the last row of epochs; empty if there is none, or no test image was
+                             mistaken */
     dt_attribute attribute[DT_RUN_ATTRIBUTES]; /* of the root */
     int n_attributes;
     char created[32],

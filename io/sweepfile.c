@@ -109,6 +109,7 @@ static const struct {
         {"model", offsetof(dt_sweep, model)},
         {"start_time", offsetof(dt_sweep, start_time)},
         {"end_time", offsetof(dt_sweep, end_time)},
+        {"build", offsetof(dt_sweep, build)}, /* the last: files of dtrain 0.1.0 lack it */
 },
   int_attributes[] = {
       {"ranks", offsetof(dt_sweep, ranks)},
@@ -394,9 +395,12 @@ static dt_status get_texts(dt_h5 *file, dt_sweep *s, char **room) {
 
 static dt_status get_attributes(dt_h5 *file, dt_sweep *s) {
     char *sha256[4];
-    for (size_t i = 0; i < COUNT(text_attributes); i++)
-        DT_TRY(dt_h5_get_text(file, "/", text_attributes[i].name,
-                              MEMBER(char *, s, text_attributes[i].at)));
+    for (size_t i = 0; i < COUNT(text_attributes); i++) {
+        dt_status status = dt_h5_get_text(file, "/", text_attributes[i].name,
+                                          MEMBER(char *, s, text_attributes[i].at));
+        if (i + 1 < COUNT(text_attributes))
+            DT_TRY(status);
+    }
     for (size_t i = 0; i < COUNT(int_attributes); i++)
         DT_TRY(dt_h5_get(file, "/", int_attributes[i].name, DT_H5_I64, 1,
                          MEMBER(int64_t, s, int_attributes[i].at)));

@@ -85,6 +85,7 @@ typedef struct {
     char *data;                  /* name of the set */
     char *model;                 /* layers in words */
     char *start_time, *end_time; /* ISO 8601, UTC: of the first process, of the last writing */
+    char *build;                 /* of dtrain: version and git commit; NULL: not told */
     char data_sha256[4][DT_SHA256_HEX];
     int64_t ranks, threads; /* of the job; workers a rank */
     int64_t micro_batch;    /* samples that a worker computes at a time */

@@ -103,8 +103,9 @@ static dt_status measure_gpus(dt_gpus *gpus, const dt_options *options, bench *b
     DT_TRY(dt_gpus_connect(gpus, options, MAX_BYTES));
     b->gpu_sums = dt_gpus_transport(gpus);
     for (int p = DT_F32; p <= DT_TF32; p++)
-        DT_TRY(dt_gpu_measure(gpus, (dt_precision)p, !options->no_graph, &b->gpu[p]));
-    return dt_gpu_measure(gpus, DT_F32, false, &b->gpu[PLAIN]);
+        DT_TRY(dt_gpu_measure(gpus, (dt_precision)p, !options->no_graph, (int)options->micro_batch,
+                              &b->gpu[p]));
+    return dt_gpu_measure(gpus, DT_F32, false, (int)options->micro_batch, &b->gpu[PLAIN]);
 }
 
 /* --- output --- */
@@ -143,6 +144,7 @@ static void json_gpu(dt_json *j, const bench *b) {
         if (s->refused[0]) {
             dt_json_str(j, "refused", s->refused);
         } else {
+            dt_json_int(j, "micro_batch", s->micro_batch);
             dt_json_num(j, "images_per_second", s->images_per_second);
             dt_json_num(j, "gflops", s->gflops);
             dt_json_int(j, "gpu_memory_bytes", (int64_t)s->usage.device_bytes);
@@ -204,8 +206,9 @@ static void print_reduce(const bench *b) {
 }
 
 static void print_gpu(const bench *b, const dt_term *term) {
-    printf("\n%sGPU%s: steps of the network cnn, two micro-batches a rank%s%s\n", term->bold,
-           term->plain, b->gpu_sums[0] ? "; sums by " : "", b->gpu_sums);
+    printf("\n%sGPU%s: steps of the network cnn, two micro-batches of %d a rank%s%s\n", term->bold,
+           term->plain, b->gpu[DT_F32].micro_batch, b->gpu_sums[0] ? "; sums by " : "",
+           b->gpu_sums);
     printf("  %-14s%12s%12s%10s\n", "", "images/s", "GFLOP/s", "of peak");
     for (int i = 0; i < N_SPEEDS; i++) {
         const dt_gpu_speed *s = &b->gpu[i];

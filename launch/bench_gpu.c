@@ -20,15 +20,16 @@ typedef struct {
     char *choices;
     uint8_t *images, *labels; /* [n] */
     int64_t *samples;         /* [n] */
-    size_t n;                 /* of a step */
-    int64_t n_steps;          /* so far */
+    int micro_batch;
+    size_t n;        /* of a step */
+    int64_t n_steps; /* so far */
 } course;
 
 enum { MAX_CHOICES = 1 << 16 };
 
 static dt_status allocate(course *c) {
     DT_TRY(dt_net_parse("cnn", (dt_shape){1, SIDE, SIDE}, &c->net));
-    c->n = (size_t)MICROS * (size_t)c->backend->default_micro_batch;
+    c->n = (size_t)MICROS * (size_t)c->micro_batch;
     c->images = malloc(c->n * SIDE * SIDE);
     c->labels = malloc(c->n);
     c->samples = malloc(c->n * sizeof *c->samples);
@@ -68,7 +69,7 @@ static dt_status open_course(course *c, dt_precision precision, bool graph) {
     DT_TRY(dt_comm_agree(comm, allocate(c)));
     dt_device_config config = {.net = c->net,
                                .precision = precision,
-                               .micro_batch = c->backend->default_micro_batch,
+                               .micro_batch = c->micro_batch,
                                .threads = 1,
                                .seed = 1,
                                .exact = true,
@@ -77,6 +78,7 @@ static dt_status open_course(course *c, dt_precision precision, bool graph) {
                                .mean = 0.5,
                                .std = 0.3,
                                .index = c->gpus->index,
+                               .epoch_micros = MICROS,
                                .graph = graph,
                                .reduce = dt_gpus_reducer(c->gpus)};
     dt_status status = DT_OK;
@@ -144,9 +146,12 @@ static dt_status measure(course *c, dt_gpu_speed *out) {
     return DT_OK;
 }
 
-dt_status dt_gpu_measure(dt_gpus *gpus, dt_precision precision, bool graph, dt_gpu_speed *out) {
-    course c = {.gpus = gpus, .backend = gpus->plugin->backend};
-    *out = (dt_gpu_speed){0};
+dt_status dt_gpu_measure(dt_gpus *gpus, dt_precision precision, bool graph, int micro_batch,
+                         dt_gpu_speed *out) {
+    course c = {.gpus = gpus, .backend = gpus->plugin->backend, .micro_batch = micro_batch};
+    if (micro_batch == 0)
+        c.micro_batch = c.backend->default_micro_batch;
+    *out = (dt_gpu_speed){.micro_batch = c.micro_batch};
     dt_status status = open_course(&c, precision, graph);
     if (status == DT_EUSAGE) { /* on all ranks alike: this precision is not for these devices */
         dt_error_copy(out->refused);

@@ -27,10 +27,15 @@ enum { LATENCY_CALLS = 200, REDUCE_CALLS = 20 };
 typedef struct {
     const dt_cell_job *job;
     dt_cell *cell;
+    dt_gpus gpus; /* of the cell's ranks */
     dt_setup setup;
     dt_stepper *stepper;
     dt_schedule_config schedule;
     int64_t step, end;       /* updates done; of the whole cell */
+    int64_t submitted;       /* updates begun */
+    int64_t epoch;           /* that the stepper is in */
+    double mark;             /* when the last update was done */
+    bool stops;              /* some rank asked to stop */
     int64_t steps_per_epoch; /* time cells: full batches only */
     int64_t sums[DT_N_SUMS]; /* since the last point */
     int64_t images;
@@ -84,20 +89,44 @@ static void end(run *r) {
 
 /* -- Steps ----------------------------------------------------------------------------------- */
 
-static dt_status step(run *r, double *seconds) {
-    dt_update update = {.step = r->step + 1,
-                        .learning_rate = dt_schedule_at(&r->schedule, r->step)};
+static dt_status submit(run *r) {
+    dt_update update = {.step = r->submitted + 1,
+                        .learning_rate = dt_schedule_at(&r->schedule, r->submitted)};
+    int64_t in_epoch = r->submitted % r->steps_per_epoch;
+    r->submitted++;
+    return dt_stepper_submit(r->stepper, r->epoch, in_epoch, &update, wants_stop(r));
+}
+
+/* Updates up to until, as far ahead as the device's queue goes and the epoch. After a vote to stop
+ * no rank submits more, and all have submitted the same, as in a training. */
+static dt_status submit_ahead(run *r, int64_t until) {
+    int depth = dt_stepper_depth(r->stepper);
+    if (r->submitted == r->step) { /* nothing is under way: the next begins now */
+        int64_t epoch = r->step / r->steps_per_epoch;
+        r->mark = dt_now();
+        if (epoch != r->epoch)
+            DT_TRY(dt_stepper_go_on(r->stepper, epoch));
+        r->epoch = epoch;
+    }
+    int64_t end = (r->epoch + 1) * r->steps_per_epoch;
+    end = until < end ? until : end;
+    while (!r->stops && r->submitted < end && r->submitted - r->step < depth)
+        DT_TRY(submit(r));
+    return DT_OK;
+}
+
+/* One update, of those up to until. seconds: since the one before was done. */
+static dt_status step(run *r, int64_t until, double *seconds) {
     dt_step_result result;
-    double begin = dt_now();
-    dt_status status = dt_stepper_submit(r->stepper, r->step / r->steps_per_epoch,
-                                         r->step % r->steps_per_epoch, &update, wants_stop(r));
-    if (status == DT_OK)
-        status = dt_stepper_collect(r->stepper, &result);
+    DT_TRY(submit_ahead(r, until));
+    dt_status status = dt_stepper_collect(r->stepper, &result);
     if (status == DT_EDIVERGED)
         return dt_fail(status, "diverged at step %lld: a gradient was not finite or too large",
                        (long long)r->step + 1);
     DT_TRY(status);
-    *seconds = dt_now() - begin;
+    double now = dt_now();
+    *seconds = now - r->mark;
+    r->mark = now;
     dt_trace_step(r->job->trace, r->step, result.at);
     r->step++;
     dt_progress_step(r->step);
@@ -105,7 +134,8 @@ static dt_status step(run *r, double *seconds) {
     r->images += result.sums[DT_SUM_COUNT];
     for (int i = 0; i < DT_N_SUMS; i++)
         r->sums[i] += result.sums[i];
-    if (result.stop)
+    r->stops = r->stops || result.stop;
+    if (r->stops && r->step == r->submitted)
         return dt_fail(DT_ESTOPPED, "stopped in a cell, as asked");
     return DT_OK;
 }
@@ -160,7 +190,7 @@ static dt_status train(run *r) {
     for (int64_t i = 0; i <= r->cell->epochs; i++) {
         int64_t point = dt_sweep_point(r->job->spec, r->cell, i);
         while (r->step < point)
-            DT_TRY(step(r, &seconds));
+            DT_TRY(step(r, point, &seconds));
         DT_TRY(take_point(r, i));
     }
     r->cell->steps = r->step;
@@ -170,9 +200,9 @@ static dt_status train(run *r) {
 /* -- Time ------------------------------------------------------------------------------------ */
 
 static dt_status warm_up(run *r, int64_t *steps) {
-    double seconds, sum = 0;
+    double seconds = 0, sum = 0;
     for (int i = 0; i < WARM_UP; i++) {
-        DT_TRY(step(r, &seconds));
+        DT_TRY(step(r, WARM_UP, &seconds));
         sum += i >= WARM_UP - TIMED ? seconds : 0;
     }
     double wanted = seconds_to_time * TIMED / sum;
@@ -184,12 +214,14 @@ static dt_status warm_up(run *r, int64_t *steps) {
     return dt_comm_bcast(r->setup.comm, steps, sizeof *steps, 0);
 }
 
-/* The median of some calls; all ranks make them. */
-static dt_status time_sums(dt_comm *comm, int64_t *v, size_t n, int calls, double *seconds) {
+/* The median of some calls; all ranks make them. v: for those through host memory. */
+static dt_status time_sums(run *r, int64_t *v, size_t n, int calls, double *seconds) {
     double took[LATENCY_CALLS];
-    for (int i = 0; i < calls; i++) {
+    if (dt_gpus_reducer(&r->gpus))
+        dt_gpus_time_sum(&r->gpus, n, calls, took);
+    for (int i = 0; i < calls && !dt_gpus_reducer(&r->gpus); i++) {
         double begin = dt_now();
-        DT_TRY(dt_comm_sum_i64(comm, v, n));
+        DT_TRY(dt_comm_sum_i64(r->setup.comm, v, n));
         took[i] = dt_now() - begin;
     }
     *seconds = dt_median_interval(took, (size_t)calls).median;
@@ -205,9 +237,9 @@ static dt_status time_all_reduce(run *r) {
     dt_status status = v ? DT_OK : dt_fail(DT_EDEVICE, "no memory for %zu sums", n);
     status = dt_comm_agree(comm, status);
     if (status == DT_OK)
-        status = time_sums(comm, v, 1, LATENCY_CALLS, &r->cell->latency_seconds);
+        status = time_sums(r, v, 1, LATENCY_CALLS, &r->cell->latency_seconds);
     if (status == DT_OK)
-        status = time_sums(comm, v, n, REDUCE_CALLS, &r->cell->all_reduce_seconds);
+        status = time_sums(r, v, n, REDUCE_CALLS, &r->cell->all_reduce_seconds);
     r->cell->all_reduce_bytes = (int64_t)(n * sizeof *v);
     free(v);
     return status;
@@ -221,9 +253,10 @@ static dt_status time_steps(run *r) {
         seconds ? DT_OK
                 : dt_fail(DT_EDEVICE, "no memory for the times of %lld steps", (long long)steps);
     DT_TRY_GOTO(status, dt_comm_agree(r->setup.comm, status), done);
-    DT_TRY_GOTO(status, dt_stepper_begin(r->stepper, 0), done);
+    r->epoch = r->step / r->steps_per_epoch;
+    DT_TRY_GOTO(status, dt_stepper_begin(r->stepper, r->epoch), done);
     for (int64_t i = 0; status == DT_OK && i < steps; i++)
-        status = step(r, &seconds[i]);
+        status = step(r, WARM_UP + steps, &seconds[i]);
     if (status != DT_OK)
         goto done;
     dt_median m = dt_median_interval(seconds, (size_t)steps);
@@ -307,8 +340,6 @@ static dt_status run_cell(run *r, double started) {
     return digest_parameters(r);
 }
 
-static dt_gpus no_gpus; /* cells compare ranks on CPUs */
-
 dt_status dt_cell_run(const dt_cell_job *job, dt_cell *cell) {
     run r = {.job = job, .cell = cell};
     dt_phase before = dt_progress_phase(DT_PHASE_STARTUP);
@@ -317,7 +348,9 @@ dt_status dt_cell_run(const dt_cell_job *job, dt_cell *cell) {
     cell->ranks = dt_comm_size(job->comm);
     for (int64_t i = 0; i < DT_CURVE_COLUMNS * (job->spec->epochs + 1); i++)
         cell->curve[i] = NAN;
-    dt_status status = dt_setup_open(&r.setup, &options, job->backend, &no_gpus, job->comm);
+    dt_status status = dt_comm_agree(job->comm, dt_gpus_part(job->gpus, job->comm, &r.gpus));
+    if (status == DT_OK)
+        status = dt_setup_open(&r.setup, &options, job->backend, &r.gpus, job->comm);
     if (status == DT_OK)
         status = run_cell(&r, started);
     cell->status = status;
@@ -325,6 +358,7 @@ dt_status dt_cell_run(const dt_cell_job *job, dt_cell *cell) {
         snprintf(cell->reason, sizeof cell->reason, "%.*s", (int)sizeof cell->reason - 1,
                  dt_error());
     end(&r);
+    dt_gpus_close(&r.gpus, status);
     dt_progress_phase(before);
     return status;
 }

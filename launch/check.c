@@ -65,12 +65,14 @@ static dt_status judge_parameters(const dt_setup *s, const report *all, int64_t 
         return dt_fail(DT_EPEER,
                        "rank %d (%s) holds other parameters than %d of the %d ranks after epoch "
                        "%lld: its machine stores wrongly; the last good checkpoint is kept",
-                       odd, dt_comm_host(s->comm, odd), n, s->size, (long long)epoch + 1);
+                       dt_comm_number(s->comm, odd), dt_comm_host(s->comm, odd), n, s->size,
+                       (long long)epoch + 1);
     return dt_fail(
         DT_EPEER,
         "rank %d (%s) and rank %d (%s) hold different parameters after epoch %lld: one of "
         "the machines stores wrongly; the last good checkpoint is kept",
-        most, dt_comm_host(s->comm, most), odd, dt_comm_host(s->comm, odd), (long long)epoch + 1);
+        dt_comm_number(s->comm, most), dt_comm_host(s->comm, most), dt_comm_number(s->comm, odd),
+        dt_comm_host(s->comm, odd), (long long)epoch + 1);
 }
 
 /* Whether rank r and its right neighbour differ, and must not. */
@@ -88,7 +90,7 @@ static dt_status judge_gradients(const dt_setup *s, const report *all, int64_t e
                 DT_EPEER,
                 "rank %d (%s) computes other bits than both its neighbours in epoch %lld: "
                 "its machine computes wrongly; the last good checkpoint is kept",
-                r, dt_comm_host(s->comm, r), (long long)epoch + 1);
+                dt_comm_number(s->comm, r), dt_comm_host(s->comm, r), (long long)epoch + 1);
         if (right && first < 0)
             first = r;
     }
@@ -99,7 +101,8 @@ static dt_status judge_gradients(const dt_setup *s, const report *all, int64_t e
                    "rank %d (%s) and rank %d (%s) compute different bits from the same samples in "
                    "epoch %lld: one of the machines computes wrongly; the last good checkpoint is "
                    "kept",
-                   first, dt_comm_host(s->comm, first), second, dt_comm_host(s->comm, second),
+                   dt_comm_number(s->comm, first), dt_comm_host(s->comm, first),
+                   dt_comm_number(s->comm, second), dt_comm_host(s->comm, second),
                    (long long)epoch + 1);
 }
 

@@ -3,11 +3,13 @@
 #ifndef DT_LAUNCH_EVALUATE_H
 #define DT_LAUNCH_EVALUATE_H
 
+#include "io/mistakes.h"
 #include "launch/setup.h"
 
 typedef struct {
     double loss, accuracy; /* mean over the samples; percent */
     int64_t samples, correct;
+    dt_mistakes mistakes; /* the most confident ones of all ranks, without pictures */
 } dt_evaluation;
 
 /* Over n samples of set: number i, or chosen[i] if chosen is not NULL. confusion,

@@ -21,7 +21,7 @@ static const char prelude[] =
     "set border 3 lc rgb '#808080'\n"
     "set tics nomirror out textcolor lt -1\n"
     "set grid lc rgb '#808080' lw 0.4 dt 3\n"
-    "set key below samplen 2 spacing 1.1\n"
+    "set key below samplen 2 spacing 1.1 height 1\n"
     "set linetype 1 lc rgb '#0072B2' lw 1.6 pt 7 ps 0.7\n"
     "set linetype 2 lc rgb '#D55E00' lw 1.6 pt 5 ps 0.7\n"
     "set linetype 3 lc rgb '#009E73' lw 1.6 pt 9 ps 0.9\n"

@@ -114,6 +114,21 @@ done:
     return status;
 }
 
+dt_status dt_gpus_part(const dt_gpus *whole, dt_comm *part, dt_gpus *out) {
+    size_t size = (size_t)dt_comm_size(part);
+    int a, b;
+    *out = (dt_gpus){.plugin = whole->plugin, .comm = part, .index = whole->index, .is_told = true};
+    if (!whole->plugin)
+        return DT_OK;
+    out->all = calloc(size, sizeof *out->all);
+    if (!out->all)
+        return dt_fail(DT_EDEVICE, "no memory for the GPUs of %zu ranks", size);
+    for (size_t r = 0; r < size; r++)
+        out->all[r] = whole->all[dt_comm_number(part, (int)r)];
+    out->is_shared = find_shared(out, &a, &b);
+    return DT_OK;
+}
+
 /* --- connecting --- */
 
 static dt_status refuse_shared(const dt_gpus *g, int a, int b) {
@@ -131,7 +146,7 @@ static dt_status choose_transport(const dt_gpus *g, int wanted, bool *by_nccl) {
         return DT_OK;
     if (wanted == DT_COMM_NCCL)
         return refuse_shared(g, a, b);
-    if (dt_comm_rank(g->comm) == 0)
+    if (dt_comm_rank(g->comm) == 0 && !g->is_told)
         dt_warn("ranks %d and %d share one GPU of %s (%s): their sums go through host memory, as "
                 "NCCL takes one rank a GPU; --comm mpi says so without this line",
                 a, b, dt_comm_host(g->comm, a), g->all[a].uuid);
@@ -171,6 +186,12 @@ static void leave_with_watchdog(dt_gpus *g) {
         g->plugin->nccl_abort(g->nccl, ABORT_SECONDS);
     for (;;)
         pause();
+}
+
+void dt_gpus_time_sum(dt_gpus *g, size_t n, int calls, double *seconds) {
+    dt_status status = g->plugin->time_sum(&g->reducer, g->index, n, calls, seconds);
+    if (status != DT_OK)
+        dt_gpus_abort(g, status);
 }
 
 dt_status dt_gpus_poll(dt_gpus *g) {

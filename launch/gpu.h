@@ -16,6 +16,7 @@ typedef struct {
     int index;      /* of this rank's device in this process */
     dt_gpu *all;    /* [size] every rank's */
     bool is_shared; /* two ranks use one device */
+    bool is_told;   /* that they do, by the whole that this is a part of */
     dt_nccl *nccl;  /* these two: how sums travel; both NULL with one rank, or not connected */
     dt_stage *stage;
     dt_reducer reducer;
@@ -25,6 +26,9 @@ typedef struct {
  * cuda when a rank has no GPU, with its reason; --device auto takes the CPU then, and warns if some
  * rank has a driver. */
 DT_NODISCARD dt_status dt_gpus_open(dt_gpus *gpus, const dt_options *options, dt_comm *comm);
+/* The same GPUs for the ranks of part, which is a part of whole's group; not connected, and closed
+ * on its own. DT_EDEVICE: no memory. */
+DT_NODISCARD dt_status dt_gpus_part(const dt_gpus *whole, dt_comm *part, dt_gpus *out);
 /* Connect the ranks' GPUs by --comm, for sums of at most nbytes; nothing to do for one rank.
  * Collective. auto: NCCL, or host memory if two ranks share a device, which is said. DT_EDEVICE:
  * --comm nccl with a shared device, named. DT_EUSAGE: --comm nccl without GPUs. */
@@ -33,6 +37,9 @@ DT_NODISCARD dt_status dt_gpus_connect(dt_gpus *gpus, const dt_options *options,
 const dt_reducer *dt_gpus_reducer(const dt_gpus *gpus);
 /* "NCCL", "MPI through host memory"; "" for one rank. */
 const char *dt_gpus_transport(const dt_gpus *gpus);
+/* seconds[calls]: of sums of n int64 between the connected devices, nothing else going on.
+ * Collective; a failure of one rank ends the job, as the others' devices wait for it. */
+void dt_gpus_time_sum(dt_gpus *gpus, size_t n, int calls, double *seconds);
 /* DT_OK, or why this rank's sums can no longer come. Never waits. */
 DT_NODISCARD dt_status dt_gpus_poll(dt_gpus *gpus);
 /* The oldest step of a queued back end that was not collected, as its collect(), but polled: the

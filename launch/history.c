@@ -220,11 +220,20 @@ static dt_status add_phases(dt_history *h, int64_t epoch, const dt_phases *phase
     return status;
 }
 
+/* With their pictures. */
+static dt_status keep_mistakes(dt_history *h, const dt_mistakes *mistakes) {
+    const dt_dataset *data = h->setup->data;
+    dt_mistakes_free(&h->run->mistakes);
+    h->run->mistakes = *mistakes;
+    return dt_mistakes_picture(&h->run->mistakes, data->test.images, data->height, data->width);
+}
+
 void dt_history_epoch(dt_history *h, const dt_epoch_line *line, const int64_t *confusion,
-                      const dt_phases *phases) {
+                      const dt_mistakes *mistakes, const dt_phases *phases) {
     log_epoch(h, line);
     events_epoch(h, line, phases);
     note(h, add_epoch(h, line, confusion));
+    note(h, keep_mistakes(h, mistakes));
     if (phases)
         note(h, add_phases(h, line->epoch, phases));
     note(h,
@@ -286,6 +295,7 @@ static dt_status describe_run(dt_run *run, const dt_setup *s) {
     DT_TRY(status);
     dt_describe_now(now);
     DT_TRY(dt_run_set_text(run, "start_time", now));
+    DT_TRY(dt_run_set_text(run, "build", DTRAIN_VERSION_FULL));
     DT_TRY(set_printed(run, "command_line", dt_describe_command_line, s));
     DT_TRY(describe_network(run, s));
     DT_TRY(dt_run_set_int(run, "seed", (int64_t)s->options.seed));

@@ -30,7 +30,7 @@ void dt_history_step(dt_history *history, const dt_step_row *row);
 /* The tables may be in the saver's hands between dt_saver_submit() and dt_saver_wait(); the
  * functions below change them. */
 void dt_history_epoch(dt_history *history, const dt_epoch_line *line, const int64_t *confusion,
-                      const dt_phases *phases);
+                      const dt_mistakes *mistakes, const dt_phases *phases);
 /* The tables, with all rows and the attributes that say how the run stands: status is DT_OK ..., or
  * -1 while it goes on. */
 dt_run *dt_history_tables(dt_history *history, int status);

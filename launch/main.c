@@ -14,9 +14,12 @@
 #include "launch/bench.h"
 #include "launch/devices.h"
 #include "launch/doctor.h"
+#include "launch/export.h"
+#include "launch/features.h"
 #include "launch/manual.h"
 #include "launch/predict.h"
 #include "launch/report.h"
+#include "launch/serve.h"
 #include "launch/sweep.h"
 #include "launch/term.h"
 #include "launch/trainer.h"
@@ -62,8 +65,12 @@ static dt_status compute(const dt_options *options, dt_gpus *gpus, dt_comm *comm
     case DT_CMD_BENCH:
         return dt_bench(options, gpus, comm);
     case DT_CMD_SWEEP:
+        return dt_sweep_main(options, backend, gpus, comm);
     case DT_CMD_REPORT:
     case DT_CMD_PREDICT:
+    case DT_CMD_SERVE:
+    case DT_CMD_FEATURES:
+    case DT_CMD_EXPORT:
     case DT_CMD_DEVICES:
     case DT_CMD_DOCTOR:
         break;
@@ -78,12 +85,16 @@ static dt_status run_command(dt_options *options, dt_comm *comm) {
         return dt_devices(options, comm);
     if (options->command == DT_CMD_DOCTOR)
         return dt_doctor(options, comm);
-    if (options->command == DT_CMD_SWEEP) /* compares ranks on CPUs */
-        return dt_sweep_main(options, dt_backend_find("cpu"), comm);
     if (options->command == DT_CMD_REPORT)
         return dt_report(options, comm);
     if (options->command == DT_CMD_PREDICT)
         return dt_predict(options, comm);
+    if (options->command == DT_CMD_SERVE)
+        return dt_serve(options, comm);
+    if (options->command == DT_CMD_FEATURES)
+        return dt_features(options, comm);
+    if (options->command == DT_CMD_EXPORT)
+        return dt_export(options, comm);
     dt_gpus gpus;
     dt_status status = dt_gpus_open(&gpus, options, comm);
     if (status == DT_OK)
@@ -129,7 +140,7 @@ static bool is_watched(const dt_options *options) {
 
 static dt_status start(int *argc, char ***argv, const dt_options *options, dt_watchdog **watchdog,
                        dt_comm **comm) {
-    if (options->command == DT_CMD_TRAIN || options->command == DT_CMD_SWEEP) /* they save */
+    if (options->command & (DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_SERVE)) /* they end well */
         dt_signals_install();
     if (is_watched(options))
         DT_TRY(dt_watchdog_open(options->stall_timeout, launcher_rank(), watchdog));

@@ -14,7 +14,7 @@ enum {
     RUNS = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL,
     COMPUTES = DT_CMD_TRAIN | DT_CMD_EVAL | DT_CMD_BENCH,
     PLACES = DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_DEVICES | DT_CMD_BENCH | DT_CMD_DOCTOR,
-    LOOKS = DT_CMD_PREDICT
+    LOOKS = DT_CMD_PREDICT | DT_CMD_FEATURES | DT_CMD_EXPORT
 };
 
 /* Seeds end at 2^53 so that every reader of the JSON gets them exactly. */
@@ -59,6 +59,9 @@ const dt_option dt_option_table[] = {
     {"spread", DT_OPTION_FLAG, FIELD(spread), .initial = "no", .group = "Sweep", .commands = SWEEP,
      .help = "ranks of a cell on as many hosts as there are; else one host is filled before the next"},
 
+    {"recipe", DT_OPTION_WORD, FIELD(recipe), .words = "plain|robust", .initial = "plain", .group = "Training",
+     .commands = CELLS,
+     .help = "defaults of the others; robust: for handwriting of all kinds, a larger --model, 20 --epochs, --augment elastic"},
     {"epochs", DT_OPTION_INT, FIELD(epochs), .min = 1, .max = 1e6, .initial = "3", .metavar = "E",
      .group = "Training", .commands = CELLS, .changes_bits = true,
      .help = "times that every sample is used; the schedule ends there"},
@@ -66,7 +69,8 @@ const dt_option dt_option_table[] = {
      .group = "Training", .commands = CELLS, .changes_bits = true,
      .help = "samples an update, over all ranks"},
     {"micro-batch", DT_OPTION_INT, FIELD(micro_batch), .min = 1, .max = 65536, .word = "auto", .word_value = 0,
-     .initial = "auto", .shown = "auto: 16, on a GPU 128", .metavar = "M", .group = "Training", .commands = RUNS, .changes_bits = true,
+     .initial = "auto", .shown = "auto: 16, on a GPU 128", .metavar = "M", .group = "Training",
+     .commands = RUNS | DT_CMD_BENCH, .changes_bits = true,
      .help = "samples that one worker computes at a time; at most B/M workers have work"},
     {"augment", DT_OPTION_WORD, FIELD(augment), .words = "none|affine|elastic", .initial = "none", .group = "Training",
      .commands = CELLS, .changes_bits = true,
@@ -104,7 +108,7 @@ const dt_option dt_option_table[] = {
      .help = "share of a label that is spread over all classes"},
 
     {"device", DT_OPTION_WORD, FIELD(device), .words = "auto|cpu|cuda", .initial = "auto", .group = "Machine",
-     .commands = COMPUTES, .help = "what computes; auto: GPUs if every rank has one"},
+     .commands = COMPUTES | DT_CMD_SWEEP, .help = "what computes; auto: GPUs if every rank has one"},
     {"precision", DT_OPTION_WORD, FIELD(precision), .words = "f32|bf16|tf32", .initial = "f32", .group = "Machine",
      .commands = RUNS, .changes_bits = true, .help = "of products; sums and parameters are float32"},
     {"threads", DT_OPTION_INT, FIELD(threads), .min = 1, .max = 1024, .word = "auto", .word_value = 0,
@@ -118,7 +122,7 @@ const dt_option dt_option_table[] = {
     {"overlap", DT_OPTION_WORD, FIELD(overlap), .words = "auto|on|off", .initial = "auto", .group = "Machine",
      .commands = CELLS, .help = "sum gradients while earlier layers still compute; auto: between hosts"},
     {"no-graph", DT_OPTION_FLAG, FIELD(no_graph), .initial = "no", .group = "Machine",
-     .commands = DT_CMD_TRAIN | DT_CMD_BENCH,
+     .commands = CELLS | DT_CMD_BENCH,
      .help = "on a GPU: launch every kernel by itself instead of replaying graphs; same bits"},
 
     {"out", DT_OPTION_TEXT, FIELD(out), .initial = "", .shown = "runs/<date>-<time>", .metavar = "DIR",
@@ -145,18 +149,31 @@ const dt_option dt_option_table[] = {
     {"stall-timeout", DT_OPTION_SECONDS, FIELD(stall_timeout), .min = 0, .max = 1e9, .word = "off", .word_value = 0,
      .initial = "60", .metavar = "TIME", .group = "Run", .commands = RUNS,
      .help = "end the job, exit code 6, when a rank makes no progress for so long; three times that while starting up"},
-    {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL | LOOKS,
+    {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL | LOOKS | DT_CMD_SERVE,
      .help = "of a run directory take latest.h5, not best.h5"},
 
     {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "report, beside the first RUN", .metavar = "DIR",
      .group = "Report", .commands = DT_CMD_REPORT,
      .help = "directory for index.html, figures and tables; -o DIR is the same"},
 
+    {"port", DT_OPTION_INT, FIELD(port), .min = 0, .max = 65535, .initial = "8080", .metavar = "P", .group = "Page",
+     .commands = DT_CMD_SERVE, .help = "of the page's address; 0 takes one that is free"},
+    {"host", DT_OPTION_TEXT, FIELD(host), .initial = "127.0.0.1", .metavar = "ADDRESS", .group = "Page",
+     .commands = DT_CMD_SERVE,
+     .help = "address of this machine to listen on; by default it alone can open the page. 0.0.0.0: all, for a phone"},
+    {"digits", DT_OPTION_TEXT, FIELD(digits), .initial = "", .shown = "digits, in the run's directory or here",
+     .metavar = "DIR", .group = "Page", .commands = DT_CMD_SERVE,
+     .help = "directory of the test set that is drawn: two IDX files, for eval --data DIR"},
+
+    {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "features", .metavar = "DIR", .group = "Output",
+     .commands = DT_CMD_FEATURES, .help = "directory for the pictures; -o DIR is the same"},
+    {"out", DT_OPTION_TEXT, FIELD(report), .initial = "", .shown = "none", .metavar = "FILE", .group = "Output",
+     .commands = DT_CMD_EXPORT, .help = "file to write, its name ends in .safetensors or .onnx; -o FILE is the same"},
     {"progress", DT_OPTION_WORD, FIELD(progress), .words = "auto|bar|lines|none", .initial = "auto",
      .group = "Output", .commands = TRAIN, .help = "auto: a bar on a terminal, lines elsewhere"},
-    {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES | DT_CMD_PREDICT,
+    {"json", DT_OPTION_FLAG, FIELD(json), .initial = "no", .group = "Output", .commands = PLACES | DT_CMD_PREDICT | DT_CMD_SERVE,
      .help = "JSON on stdout instead of text"},
-    {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS | DT_CMD_REPORT,
+    {"quiet", DT_OPTION_FLAG, FIELD(quiet), .initial = "no", .group = "Output", .commands = RUNS | DT_CMD_REPORT | DT_CMD_FEATURES | DT_CMD_EXPORT,
      .help = "print warnings and errors only; eval: and its result"},
     {0}};
 
@@ -172,6 +189,11 @@ const dt_command_row dt_command_table[] = {
      "Draws what sweep.h5 or run.h5 hold: RUN is such a file or its directory. One sweep, or any number of runs, which are "
      "laid over each other. Writes index.html, which needs nothing else, and beside it the figures as SVG and PNG with "
      "their gnuplot scripts, and the tables as CSV. Needs gnuplot; one process, no launcher."},
+    {DT_CMD_SERVE, "serve", "CHECKPOINT|RUN", "a page to draw digits on and to watch a run",
+     "Prints the address of a page for a browser on this machine. Draw a digit there: the network says which it is while you "
+     "draw, and shows what each layer makes of it; told whether it was right, it adds the digit to a test set on the disk. "
+     "Of a run directory, also one that is still being trained in, the page shows the curves as they grow. Ends on Ctrl-C; "
+     "one process, no launcher."},
     {DT_CMD_EVAL, "eval", "CHECKPOINT", "loss, accuracy and confusion matrix of a checkpoint",
      "Evaluates a checkpoint on the test set of --data, which needs no training set. CHECKPOINT is a file, or a run directory: then its best.h5."},
     {DT_CMD_PREDICT, "predict", "CHECKPOINT IMAGE...", "the digit in a picture, with its probability",
@@ -179,6 +201,12 @@ const dt_command_row dt_command_table[] = {
      "into a digit as MNIST's are; or an IDX file, plain or .gz, whose pictures are taken as they are. A picture without ink "
      "or far from a digit is told as such, with the figure behind it. One line a picture; exit code 3 if one could not be "
      "read."},
+    {DT_CMD_FEATURES, "features", "CHECKPOINT IMAGE", "pictures of what every layer makes of an image",
+     "Writes PNG sheets: the picture as the network sees it, the output of every layer, the filters of its convolution "
+     "on the pixels, and which pixels the answer depends on."},
+    {DT_CMD_EXPORT, "export", "CHECKPOINT", "the network for other programs: .safetensors or .onnx",
+     "Writes the parameters as safetensors, with PyTorch's names and layouts, or the whole network as ONNX: pixels 0..1 of "
+     "any number of pictures in, logits out."},
     {DT_CMD_DEVICES, "devices", NULL, "what every rank can compute with",
      "Prints the devices, instruction sets and libraries that each rank sees, and why one is not available."},
     {DT_CMD_BENCH, "bench", NULL, "self-test: arithmetic, memory and all-reduce",

@@ -197,7 +197,7 @@ static void warn_unknown_variable(const char *variable, size_t n) {
     }
 }
 
-static dt_status parse_environment(const dt_command_row *command, dt_options *options) {
+static dt_status parse_environment(const dt_command_row *command, bool warns, dt_options *options) {
     char variable[NAME_MAX_LENGTH + 8];
     for (char **entry = environ; entry && *entry; entry++) {
         const char *equals = strchr(*entry, '=');
@@ -213,7 +213,7 @@ static dt_status parse_environment(const dt_command_row *command, dt_options *op
             if (option->commands & (unsigned)command->command)
                 DT_TRY(dt_option_set(option, variable, equals + 1, options));
         }
-        if (!is_known)
+        if (!is_known && warns)
             warn_unknown_variable(*entry + 7, (size_t)(equals - *entry) - 7);
     }
     return DT_OK;
@@ -260,8 +260,40 @@ static dt_status set_initial(dt_options *options) {
     return DT_OK;
 }
 
-dt_status dt_options_parse(int argc, char *const *argv, dt_options *options) {
+/* The defaults of --recipe robust. Which figures it reaches, and how, is in README.md. */
+static const struct {
+    const char *name, *value;
+} robust[] = {
+    {"model", "conv 32 3; relu; pool 2; conv 64 3; relu; pool 2; conv 128 3; relu; pool 2; fc 256; "
+              "relu; dropout 0.3; fc 10"},
+    {"augment", "elastic"},
+    {"epochs", "20"},
+    {"lr", "0.003"},
+};
+
+static dt_status set_recipe(const dt_command_row *command, dt_options *options) {
+    for (size_t i = 0; i < sizeof robust / sizeof *robust; i++)
+        DT_TRY(dt_option_set(
+            dt_option_find(robust[i].name, strlen(robust[i].name), (unsigned)command->command),
+            "--recipe robust", robust[i].value, options));
+    return DT_OK;
+}
+
+/* Defaults, those of a recipe, the environment, the line; from: where its options begin. */
+static dt_status parse_all(const dt_command_row *command, int recipe, int from, int argc,
+                           char *const *argv, dt_options *options) {
+    bool plain = recipe == DT_RECIPE_PLAIN;
     memset(options, 0, sizeof *options); /* padding too: the bytes are broadcast */
+    options->command = command->command;
+    DT_TRY(set_initial(options));
+    if (!plain)
+        DT_TRY(set_recipe(command, options));
+    DT_TRY(parse_environment(command, plain, options)); /* read twice, warned of once */
+    return parse_line(command, from, argc, argv, options);
+}
+
+dt_status dt_options_parse(int argc, char *const *argv, dt_options *options) {
+    memset(options, 0, sizeof *options);
     options->command = DT_CMD_TRAIN;
     const dt_command_row *command = dt_command_table;
     int from = 1;
@@ -276,9 +308,9 @@ dt_status dt_options_parse(int argc, char *const *argv, dt_options *options) {
     DT_TRY(find_action(argc, argv, &options->action));
     if (options->action != DT_ACTION_RUN)
         return DT_OK;
-    DT_TRY(set_initial(options));
-    DT_TRY(parse_environment(command, options));
-    DT_TRY(parse_line(command, from, argc, argv, options));
+    DT_TRY(parse_all(command, DT_RECIPE_PLAIN, from, argc, argv, options));
+    if (options->recipe != DT_RECIPE_PLAIN)
+        DT_TRY(parse_all(command, options->recipe, from, argc, argv, options));
     return check_together(options);
 }
 

@@ -1,7 +1,8 @@
 /* launch/options.h - what a user can ask for, as plain data.
  *
  * One table (launch/option_table.c) drives parsing, --help, DTRAIN_* variables, the man page, bash
- * completion and what files record. Command line > environment > default; rank 0's values count.
+ * completion and what files record. Command line > environment > recipe > default; rank 0's values
+ * count.
  * The order of calls: dt_options_parse()      before MPI starts, on every rank dt_comm_bcast() rank
  * 0's bytes, for all dt_options_resolve()    fills in what depends on other options
  *   dt_options_compare(), dt_options_json()   on resume, and for files: resolved options only */
@@ -22,7 +23,10 @@ typedef enum { /* bits of a mask: which commands know an option */
                DT_CMD_SWEEP = 16,
                DT_CMD_REPORT = 32,
                DT_CMD_PREDICT = 64,
-               DT_CMD_DOCTOR = 1024
+               DT_CMD_FEATURES = 128,
+               DT_CMD_EXPORT = 256,
+               DT_CMD_DOCTOR = 1024,
+               DT_CMD_SERVE = 2048
 } dt_command;
 
 typedef enum { /* what main does with the command */
@@ -36,6 +40,7 @@ typedef enum { /* what main does with the command */
 /* Values of the enumerated options, in the order of their words. --optimizer, --schedule,
  * --precision and --augment hold a dt_optimizer, dt_schedule, dt_precision and dt_augment. */
 enum { DT_DEVICE_AUTO, DT_DEVICE_CPU, DT_DEVICE_CUDA };
+enum { DT_RECIPE_PLAIN, DT_RECIPE_ROBUST };
 enum { DT_REDUCE_EXACT, DT_REDUCE_FLOAT };
 enum { DT_COMM_AUTO, DT_COMM_MPI, DT_COMM_NCCL };
 enum { DT_OVERLAP_AUTO, DT_OVERLAP_ON, DT_OVERLAP_OFF };
@@ -66,8 +71,8 @@ typedef struct {
     double lr, momentum, weight_decay; /* < 0 until dt_options_resolve(): the model's own default */
     double clip_norm;                  /* 0 = off */
     double label_smoothing;
-    int64_t warmup; /* steps */
-    int augment;    /* a dt_augment */
+    int64_t warmup;      /* steps */
+    int recipe, augment; /* a DT_RECIPE_..., a dt_augment */
     bool nesterov, no_graph;
     int64_t threads;          /* 0 = share of the cores */
     int64_t checkpoint_every; /* steps; 0 = after each epoch only */
@@ -81,12 +86,15 @@ typedef struct {
     int64_t seeds, repeats;
     int scaling, budget;
     bool spread;
+    /* of serve */
+    char host[DT_TEXT_MAX], digits[DT_PATH_MAX]; /* digits "" = beside the run, else here */
+    int64_t port;                                /* 0 = any that is free */
 } dt_options;
 
-/* Defaults, then the environment, then argv. DT_EUSAGE: the sentence names the option, what was
- * given and what would be right. Unknown DTRAIN_* variables that look like an option are warned
- * about. With argv that asks for help, version, man page or completion, only command and action are
- * set. */
+/* Defaults, then those of --recipe, then the environment, then argv. DT_EUSAGE: the sentence names
+ * the option, what was given and what would be right. Unknown DTRAIN_* variables that look like an
+ * option are warned about. With argv that asks for help, version, man page or completion, only
+ * command and action are set. */
 DT_NODISCARD dt_status dt_options_parse(int argc, char *const *argv, dt_options *options);
 /* Fill in what was left to the model and optimizer: lr, momentum, weight_decay < 0. */
 void dt_options_resolve(dt_options *options);

@@ -147,6 +147,35 @@ void dt_page_sheet(dt_page *p, const char *name, const char *title, dt_sheet *sh
     dt_sheet_free(sheet);
 }
 
+static void write_base64(FILE *to, const uint8_t *bytes, size_t n) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        unsigned v = (unsigned)bytes[i] << 16 | (i + 1 < n ? (unsigned)bytes[i + 1] << 8 : 0) |
+                     (i + 2 < n ? (unsigned)bytes[i + 2] : 0);
+        fputc(digits[v >> 18], to);
+        fputc(digits[v >> 12 & 63], to);
+        fputc(i + 1 < n ? digits[v >> 6 & 63] : '=', to);
+        fputc(i + 2 < n ? digits[v & 63] : '=', to);
+    }
+}
+
+void dt_page_picture(dt_page *p, const dt_image *image, const char *alt) {
+    void *png = NULL;
+    size_t n;
+    dt_status status = dt_image_png(image, &png, &n);
+    if (status != DT_OK) {
+        dt_page_note_failure(p, status);
+        return;
+    }
+    FILE *f = dt_page_html(p);
+    fprintf(f, "<img width=\"%d\" height=\"%d\" alt=\"", image->width, image->height);
+    dt_html_escape(f, alt);
+    fputs("\" src=\"data:image/png;base64,", f);
+    write_base64(f, png, n);
+    fputs("\">", f);
+    free(png);
+}
+
 /* --- index.html --- */
 
 /* The template with its three places filled. */

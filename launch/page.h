@@ -9,6 +9,7 @@
 #ifndef DT_LAUNCH_PAGE_H
 #define DT_LAUNCH_PAGE_H
 
+#include "io/image.h"
 #include "launch/sheet.h"
 
 typedef struct dt_page dt_page;
@@ -37,6 +38,10 @@ FILE *dt_page_figure(dt_page *page, const char *name, const char *title);
 void dt_page_figure_end(dt_page *page, const char *caption, ...) DT_PRINTF(2, 3);
 /* text as a string of gnuplot, quoted. */
 void dt_plot_text(FILE *script, const char *text);
+
+/* A small picture within the body, where dt_page_html() writes: the page carries it, no file. alt
+ * says what it shows. */
+void dt_page_picture(dt_page *page, const dt_image *image, const char *alt);
 
 /* The body of index.html, for what has no function above. Never NULL. */
 FILE *dt_page_html(dt_page *page);

@@ -13,7 +13,7 @@
 #include "io/err.h"
 #include "model/backend.h"
 
-enum { DT_PLUGIN_ABI = 2 };
+enum { DT_PLUGIN_ABI = 3 };
 #define DT_PLUGIN_ENTRY "dtrain_cuda_plugin"
 
 typedef struct {
@@ -55,6 +55,9 @@ typedef struct {
     dt_status (*stage_open)(dt_comm *comm, int index, size_t max_bytes, dt_stage **out);
     dt_reducer (*stage_reducer)(dt_stage *stage);
     void (*stage_close)(dt_stage **stage);
+    /* seconds[calls]: of sums of n int64 on device index. Collective. DT_EDEVICE, DT_EPEER. */
+    dt_status (*time_sum)(const dt_reducer *reducer, int index, size_t n, int calls,
+                          double *seconds);
 } dt_plugin;
 
 /* The one exported entry. */

@@ -75,6 +75,10 @@ static dt_status print_json(session *s, const picture *p, const float *logits,
     for (size_t i = 0; i < s->classes; i++)
         dt_json_num(&j, NULL, s->probabilities[i]);
     dt_json_close(&j, ']');
+    dt_json_open(&j, "logits", '[');
+    for (size_t i = 0; i < s->classes; i++)
+        dt_json_num(&j, NULL, (double)logits[i]);
+    dt_json_close(&j, ']');
     if (p->index < 0)
         write_figures(&j, &p->found);
     dt_json_close(&j, '}');
@@ -266,9 +270,9 @@ static dt_status answer_all(session *s) {
         DT_TRY(status);
     }
     DT_TRY(flush(s));
-    if (s->n_unread > 0)
-        return dt_fail(DT_EDATA, "%lld of %lld files could not be read", (long long)s->n_unread,
-                       (long long)(s->n_unread + s->n_read));
+    long long n_unread = s->n_unread, n = n_unread + s->n_read;
+    if (n_unread > 0)
+        return dt_fail(DT_EDATA, "%lld of %lld files could not be read", n_unread, n);
     return DT_OK;
 }
 

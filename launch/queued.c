@@ -7,7 +7,6 @@
  * could keep from returning. */
 #include "launch/queued.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 struct dt_queue {
@@ -18,7 +17,9 @@ struct dt_queue {
     int64_t *samples; /* [first[n_steps]][m] of one epoch */
     int64_t uploaded; /* the newest epoch that the device has; -1: none */
     int64_t epoch;    /* the one that runs */
-    dt_phases phases; /* compute: seconds of this thread in submitting and collecting */
+    int64_t n_submitted, n_collected; /* steps */
+    double images;
+    double from; /* the device has nothing to do, or has been told to begin */
 };
 
 /* -- Failing --------------------------------------------------------------------------------- */
@@ -56,20 +57,24 @@ static int count_images(dt_queue *q, int64_t step) {
 }
 
 static dt_status upload(dt_queue *q, int64_t epoch) {
-    double begin = dt_now();
     const dt_setup *s = q->setup;
     fill_list(q, epoch);
     dt_work work = {
         .samples = q->samples, .n_micros = (int)q->first[q->n_steps], .epoch = (uint32_t)epoch};
     dt_status status = s->backend->epoch(s->device, &work);
     q->uploaded = epoch;
-    q->phases.input += dt_now() - begin;
     return status;
 }
 
 dt_status dt_queue_begin(dt_queue *q, int64_t epoch) {
-    q->phases = (dt_phases){.reduce = NAN, .wait = NAN};
+    q->images = 0;
+    return dt_queue_go_on(q, epoch);
+}
+
+dt_status dt_queue_go_on(dt_queue *q, int64_t epoch) {
     q->epoch = epoch;
+    q->from = dt_now();
+    q->n_submitted = q->n_collected = 0;
     if (q->uploaded >= epoch)
         return DT_OK;
     /* Nothing is queued: a failure is everybody's. And no rank's sums wait for another one that
@@ -82,33 +87,45 @@ dt_status dt_queue_begin(dt_queue *q, int64_t epoch) {
 dt_status dt_queue_submit(dt_queue *q, int64_t epoch, int64_t step, const dt_update *update,
                           bool vote_stop) {
     const dt_setup *s = q->setup;
-    double begin = dt_now();
     dt_queued_step queued = {.epoch = (uint32_t)epoch,
                              .first = q->first[step],
                              .n_micros = (int)(q->first[step + 1] - q->first[step]),
                              .update = *update,
                              .vote_stop = vote_stop};
-    dt_status status = s->backend->step(s->device, &queued);
-    q->phases.images += count_images(q, step);
-    q->phases.compute += dt_now() - begin;
-    return judge(q, status);
+    if (q->n_submitted > 0 && q->n_submitted == q->n_collected)
+        q->from = dt_now(); /* the host did something else meanwhile */
+    q->n_submitted++;
+    q->images += count_images(q, step);
+    return judge(q, s->backend->step(s->device, &queued));
+}
+
+/* A step's phases: it has waited for input from the end of the one before to its beginning. */
+static void note_times(dt_queue *q, const double stamp[DT_N_STAMPS], double at[DT_STEP_MOMENTS]) {
+    at[DT_STEP_INPUT] = q->from;
+    at[DT_STEP_COMPUTE] = stamp[DT_STAMP_BEGAN];
+    at[DT_STEP_REDUCE] = stamp[DT_STAMP_COMPUTED];
+    at[DT_STEP_UPDATE] = stamp[DT_STAMP_SUMMED];
+    at[DT_STEP_END] = stamp[DT_STAMP_ENDED];
+    for (int i = 1; i < DT_STEP_MOMENTS; i++) /* the device's clock ticks coarsely */
+        at[i] = at[i] > at[i - 1] ? at[i] : at[i - 1];
+    q->from = at[DT_STEP_END];
 }
 
 dt_status dt_queue_collect(dt_queue *q, dt_step_result *out) {
     const dt_setup *s = q->setup;
     dt_step_outcome outcome = {0};
-    double begin = dt_now();
     DT_TRY(judge(q, dt_gpus_collect(s->gpus, s->backend, s->device, &outcome)));
-    q->phases.compute += dt_now() - begin;
+    q->n_collected++;
     *out = (dt_step_result){.norm = outcome.norm, .stop = outcome.votes != 0};
+    note_times(q, outcome.at, out->at);
     for (int i = 0; i < DT_N_SUMS; i++)
         out->sums[i] = outcome.sums[i];
     bool is_last = q->epoch + 1 >= q->setup->options.epochs;
     return is_last || q->uploaded > q->epoch ? DT_OK : judge(q, upload(q, q->epoch + 1));
 }
 
-dt_phases dt_queue_phases(const dt_queue *q) {
-    return q->phases;
+double dt_queue_images(const dt_queue *q) {
+    return q->images;
 }
 
 /* -- Opening --------------------------------------------------------------------------------- */

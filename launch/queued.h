@@ -17,14 +17,15 @@ DT_NODISCARD dt_status dt_queue_open(dt_setup *setup, dt_queue **out);
 void dt_queue_close(dt_queue **queue);
 /* Before the first step of an epoch that is run here. */
 DT_NODISCARD dt_status dt_queue_begin(dt_queue *queue, int64_t epoch);
+/* The same for a further epoch, when all that was submitted is collected: the phases go on. */
+DT_NODISCARD dt_status dt_queue_go_on(dt_queue *queue, int64_t epoch);
 /* Enqueue a step. A failure of one of several ranks ends the job, as the others' devices wait for
  * its sums: the call does not return then. */
 DT_NODISCARD dt_status dt_queue_submit(dt_queue *queue, int64_t epoch, int64_t step,
                                        const dt_update *update, bool vote_stop);
 /* Wait for the oldest one. DT_EDIVERGED as dt_stepper_collect(). */
 DT_NODISCARD dt_status dt_queue_collect(dt_queue *queue, dt_step_result *out);
-/* Of this rank, since dt_queue_begin(). The device sums while it computes, and nothing tells the
- * two apart: reduce and wait are NaN. */
-dt_phases dt_queue_phases(const dt_queue *queue);
+/* Samples of this rank since dt_queue_begin(). */
+double dt_queue_images(const dt_queue *queue);
 
 #endif

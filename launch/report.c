@@ -59,7 +59,33 @@ done:
     return status;
 }
 
-enum { RUNS_MAX = 16 };
+enum { RUNS_MAX = 16, LABEL_CHARS = 30, LABEL_MAX = 4 * LABEL_CHARS + 16 };
+
+/* How a run is called in figures: the end of a long path, whole characters of it; with its number
+ * where two would be called the same. */
+static void label_of(const char *subject, char label[LABEL_MAX]) {
+    size_t n = 0;
+    const char *at = subject;
+    for (const char *c = subject; *c; c++)
+        n += (*c & 0xc0) != 0x80;
+    for (size_t skip = n > LABEL_CHARS ? n - LABEL_CHARS + 1 : 0; skip > 0 || (*at & 0xc0) == 0x80;
+         at++)
+        skip -= (*at & 0xc0) != 0x80 && skip > 0;
+    snprintf(label, LABEL_MAX, "%s%.*s", at == subject ? "" : "\xe2\x80\xa6", 4 * LABEL_CHARS, at);
+}
+
+static void number_labels(char (*label)[LABEL_MAX], int n) {
+    bool same[RUNS_MAX] = {0};
+    char text[LABEL_MAX];
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++)
+            same[i] = same[i] || (i != j && strcmp(label[i], label[j]) == 0);
+    for (int i = 0; i < n; i++)
+        if (same[i]) {
+            snprintf(text, sizeof text, "%d: %.*s", i + 1, LABEL_MAX - 8, label[i]);
+            memcpy(label[i], text, sizeof text);
+        }
+}
 
 static int count_subjects(const dt_options *options) {
     int n = 0;
@@ -72,6 +98,7 @@ static int count_subjects(const dt_options *options) {
 static dt_status report_runs(const dt_options *options, const char *first) {
     char dir[DT_PATH_MAX], path[DT_PATH_MAX];
     dt_run *runs[RUNS_MAX] = {0};
+    static char labels[RUNS_MAX][LABEL_MAX];
     const char *names[RUNS_MAX], *at = options->subjects;
     dt_page *page = NULL;
     dt_status status = DT_OK;
@@ -84,12 +111,14 @@ static dt_status report_runs(const dt_options *options, const char *first) {
         if (status != DT_OK)
             goto done;
         DT_TRY_GOTO(status, dt_run_read(path, &runs[n]), done);
-        names[n] = at;
+        names[n] = labels[n];
+        label_of(at, labels[n]);
         if (runs[n]->epochs.n == 0)
             status = dt_fail(DT_EUSAGE, "%s has no epochs yet: there is nothing to report", path);
         if (status != DT_OK)
             goto done;
     }
+    number_labels(labels, n);
     DT_TRY_GOTO(status, place_of(options, first, dir), done);
     DT_TRY_GOTO(
         status,

@@ -18,6 +18,8 @@ void dt_report_data(dt_page *page, const dt_sweep *sweep);    /* what more data 
 void dt_report_scaling(dt_page *page, const dt_sweep *sweep); /* what more ranks buy */
 void dt_report_model(dt_page *page, const dt_sweep *sweep, const dt_rows *rows);
 void dt_report_sweep_origin(dt_page *page, const dt_sweep *sweep);
+/* name: a label of the run; number: of the run on the page, from 1. */
+void dt_report_mistakes(dt_page *page, const dt_run *run, const char *name, int number);
 void dt_report_runs(dt_page *page, const dt_run *const *runs, const char *const *names, int n);
 
 #endif

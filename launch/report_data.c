@@ -136,7 +136,7 @@ static void plot_size_accuracy(dt_page *page, const groups *epochs, const groups
     if (steps->n)
         accuracy_block(f, "steps", steps);
     fputs("set xlabel 'training samples (thousands)'\nset ylabel 'test accuracy (%)'\n"
-          "set format y '%.1f'\nset autoscale xfix\nset autoscale yfix\nset offsets graph 0.04, "
+          "set format y '%.1f'\nset yrange [*:*<100]\nset autoscale xfix\nset offsets graph 0.04, "
           "graph 0.04, graph "
           "0.04, graph 0.04\nplot ",
           f);
@@ -187,7 +187,8 @@ static void plot_time_accuracy(dt_page *page, const dt_sweep *sweep, const group
                     c->curve[DT_CURVE_TEST_ACCURACY * sweep->points + p]);
         fputs("EOD\n", f);
     }
-    fputs("set xlabel 'training time (s)'\nset ylabel 'test accuracy (%)'\nset format y '%.1f'\n"
+    fputs("set xlabel 'training time (s)'\nset ylabel 'test accuracy (%)'\nset format y "
+          "'%.1f'\nset yrange [*:*<100]\n"
           "set xrange [0:*]\nset offsets 0, graph 0.04, graph 0.04, graph 0.04\nplot ",
           f);
     for (int i = all->n - 1; i >= 0; i -= step)
@@ -245,8 +246,8 @@ static void sheet_sizes(dt_page *page, const dt_sweep *sweep, const groups *all,
         dt_sheet_put(&sheet, "%lld", (long long)g->samples);
         dt_sheet_put(&sheet, "%zu", g->n);
         dt_sheet_number(&sheet, 2, g->mean.value);
-        dt_sheet_number(&sheet, 2, g->mean.low);
-        dt_sheet_number(&sheet, 2, g->mean.high);
+        dt_sheet_number(&sheet, 2, isfinite(g->mean.low) ? fmax(0, g->mean.low) : NAN);
+        dt_sheet_number(&sheet, 2, isfinite(g->mean.high) ? fmin(100, g->mean.high) : NAN);
         dt_sheet_number(&sheet, 4, curve_mean(sweep, g, DT_CURVE_TEST_LOSS, sweep->points - 1));
         dt_sheet_put(&sheet, "%lld", (long long)g->cell[0]->steps);
         dt_sheet_number(&sheet, 2, c ? c->seconds : NAN);
@@ -394,11 +395,11 @@ void dt_report_data(dt_page *page, const dt_sweep *sweep) {
         if (any_timed(first))
             plot_time_accuracy(page, sweep, first);
         plot_curves(page, sweep, first, "epoch-test-loss", "Test loss by epoch", DT_CURVE_TEST_LOSS,
-                    "test loss (nat)", "set logscale y",
-                    "Mean over the seeds, one line a size.");
+                    "test loss (nat)", "set logscale y", "Mean over the seeds, one line a size.");
         plot_curves(page, sweep, first, "epoch-accuracy", "Learning curves by epoch",
                     DT_CURVE_TEST_ACCURACY, "test accuracy (%)",
-                    "set xrange [1:*]\nset autoscale xfix\nset format y '%.1f'\nset offsets graph "
+                    "set xrange [1:*]\nset autoscale xfix\nset format y '%.1f'\nset yrange "
+                    "[*:*<100]\nset offsets graph "
                     "0.04, graph 0.04, "
                     "graph 0.04, graph 0.04",
                     "Mean over the seeds, one line a size.");

@@ -137,12 +137,14 @@ static void plot_model(dt_page *page, const dt_rows *all, const dt_step_model *m
             "set xrange [0.9:%lld]\nset yrange [0.7:%lld]\n"
             "plot x with lines lt 7 dt 3 title 'ideal', ",
             (long long)last, (long long)last);
-    for (int b = 0; b < 2; b++)
+    for (int b = 0; b < 2; b++) {
+        int64_t batch = base->batch * factors[b];
         fprintf(f,
                 "$p%d using 1:3:4 with filledcurves fc rgb '%s' fs transparent solid 0.2 noborder "
                 "notitle, $p%d using 1:2 with lines lt %d dt 2 title 'batch %lld', "
                 "$p%d using ($5==0?$1:NaN):2 with lines lt %d lw 2.5 notitle, ",
-                b, colours[b], b, b + 1, (long long)(base->batch * factors[b]), b, b + 1);
+                b, colours[b], b, b + 1, (long long)batch, b, b + 1);
+    }
     fputs("$measured using 1:2 with points lt 3 ps 1.2 title 'measured'", f);
     dt_page_figure_end(page,
                        "The model's staircase with 95 %% intervals; thick where it was measured, "

@@ -60,7 +60,8 @@ static void sheet_bits(dt_page *page, const dt_sweep *sweep) {
         if (n == 0 || before > 0)
             continue;
         dt_sheet_put(&s, "%lld", (long long)cells[i].batch);
-        dt_sheet_put(&s, "%lld", (long long)(cells[i].warmup_steps + cells[i].steps));
+        int64_t updates = cells[i].warmup_steps + cells[i].steps;
+        dt_sheet_put(&s, "%lld", (long long)updates);
         dt_sheet_put(&s, "%lld", (long long)cells[i].ranks);
         dt_sheet_put(&s, "%zu", n);
         dt_sheet_put(&s, "%s", cells[i].params_sha256);
@@ -100,7 +101,8 @@ static void sheet_all_reduce(dt_page *page, const dt_rows *all) {
 void dt_report_sweep_origin(dt_page *page, const dt_sweep *sweep) {
     const struct {
         const char *what, *value;
-    } facts[] = {{"command", sweep->command_line},
+    } facts[] = {{"dtrain", sweep->build},
+                 {"command", sweep->command_line},
                  {"model", sweep->model},
                  {"data", sweep->data},
                  {"hosts", sweep->hosts},

@@ -60,8 +60,8 @@ static void epoch_axis(FILE *f, const runs *all) {
 static void write_lines(FILE *f, const runs *all, const char *x, int column, const char *style,
                         const char *suffix, bool more) {
     for (int i = 0; i < all->n; i++) {
-        char title[128];
-        snprintf(title, sizeof title, "%.100s%s", all->name[i], suffix);
+        char title[192];
+        snprintf(title, sizeof title, "%s%s", all->name[i], suffix);
         fprintf(f, "%s$r%d using (%s):%d with %s lc %d title ", more || i ? ", " : "", i, x,
                 column + 2, style, i + 1);
         dt_plot_text(f, title);
@@ -84,7 +84,7 @@ static void plot_accuracy(dt_page *page, const runs *all) {
     FILE *f = dt_page_figure(page, "accuracy", "Accuracy by epoch");
     write_blocks(f, all, epochs_of);
     epoch_axis(f, all);
-    fputs("set ylabel 'accuracy (%)'\nset format y '%.1f'\nset xrange [1:*]\n"
+    fputs("set ylabel 'accuracy (%)'\nset format y '%.1f'\nset yrange [*:*<100]\nset xrange [1:*]\n"
           "set autoscale xfix\nset offsets graph 0.04, graph 0.04, graph 0.04, graph 0.04\nplot ",
           f);
     write_lines(f, all, "$1>0 ? $1 : NaN", DT_EPOCH_TRAIN_ACCURACY, "linespoints pt 7", " training",
@@ -97,7 +97,8 @@ static void plot_accuracy(dt_page *page, const runs *all) {
 static void plot_time(dt_page *page, const runs *all) {
     FILE *f = dt_page_figure(page, "time", "Test accuracy by training time");
     write_blocks(f, all, epochs_of);
-    fputs("set xlabel 'training time (s)'\nset ylabel 'test accuracy (%)'\nset format y '%.1f'\n"
+    fputs("set xlabel 'training time (s)'\nset ylabel 'test accuracy (%)'\nset format y "
+          "'%.1f'\nset yrange [*:*<100]\n"
           "set xrange [0:*]\nset offsets 0, graph 0.04, graph 0.04, graph 0.04\nplot ",
           f);
     char x[32];
@@ -125,7 +126,7 @@ static void plot_phases(dt_page *page, const dt_run *run, const char *name, int 
     if (t->n == 0 || run->n_ranks > 64)
         return;
     snprintf(file, sizeof file, "phases-%d", number);
-    snprintf(title, sizeof title, "Where the ranks' time goes: %.200s", name);
+    snprintf(title, sizeof title, "Where the ranks' time goes: %s", name);
     FILE *f = dt_page_figure(page, file, title);
     fputs("$ranks << EOD\n", f);
     for (size_t r = 0; r < t->width; r++) {
@@ -163,7 +164,7 @@ static void plot_confusion(dt_page *page, const dt_run *run, const char *name, i
     if (!m || n > 30)
         return;
     snprintf(file, sizeof file, "confusion-%d", number);
-    snprintf(title, sizeof title, "Confusion after the last epoch: %.200s", name);
+    snprintf(title, sizeof title, "Confusion after the last epoch: %s", name);
     FILE *f = dt_page_figure(page, file, title);
     fputs("$cells << EOD\n", f);
     for (int t = 0; t < n; t++)
@@ -217,7 +218,7 @@ static void sheet_classes(dt_page *page, const dt_run *run, const char *name, in
         dt_sheet_number(&s, 0, other >= 0 ? (double)m[c * n + other] : NAN);
     }
     snprintf(file, sizeof file, "classes-%d", number);
-    snprintf(title, sizeof title, "Classes: %.200s", name);
+    snprintf(title, sizeof title, "Classes: %s", name);
     dt_page_sheet(page, file, title, &s, false);
 }
 
@@ -310,21 +311,55 @@ static void sheet_differences(dt_page *page, const runs *all) {
 
 static void sheet_origin(dt_page *page, const runs *all) {
     static const char *const facts[] = {
-        "command_line", "model",      "data",     "hosts",         "devices", "fingerprint",
-        "comm_library", "start_time", "end_time", "params_sha256", "config"};
+        "build",       "command_line", "model",      "data",     "hosts",         "devices",
+        "fingerprint", "comm_library", "start_time", "end_time", "params_sha256", "config"};
     dt_sheet s = {0};
     dt_sheet_column(&s, "what");
     for (int i = 0; i < all->n; i++)
         dt_sheet_column(&s, all->name[i]);
-    dt_sheet_put(&s, "dtrain");
-    for (int i = 0; i < all->n; i++)
-        dt_sheet_put(&s, "%s", all->run[i]->version);
     for (size_t k = 0; k < sizeof facts / sizeof *facts; k++) {
         dt_sheet_put(&s, "%s", facts[k]);
         for (int i = 0; i < all->n; i++)
             dt_sheet_put(&s, "%s", dt_run_text(all->run[i], facts[k]));
     }
     dt_page_sheet(page, "origin", "Provenance", &s, false);
+}
+
+/* A column of the epochs by its name; NULL: this file has none. */
+static const double *epoch_column(const dt_run *run, const char *name) {
+    for (int c = 0; c < run->epochs.n_columns; c++)
+        if (strcmp(run->epochs.column[c].name, name) == 0)
+            return run->epochs.column[c].v;
+    return NULL;
+}
+
+/* Epochs in which one rank held up the others. */
+static void sheet_stragglers(dt_page *page, const runs *all) {
+    static const char *const headings[] = {"run", "epoch", "slowest rank", "cost s", "cost %"};
+    dt_sheet s = {0};
+    for (size_t i = 0; i < sizeof headings / sizeof *headings; i++)
+        dt_sheet_column(&s, headings[i]);
+    for (int i = 0; i < all->n; i++) {
+        const dt_run *run = all->run[i];
+        const double *rank = epoch_column(run, "slowest_rank"),
+                     *cost = epoch_column(run, "slowest_seconds"),
+                     *seconds = run->epochs.column[DT_EPOCH_SECONDS].v;
+        for (size_t e = 0; rank && cost && e < run->epochs.n; e++) {
+            if (!isfinite(rank[e]))
+                continue;
+            dt_sheet_put(&s, "%s", all->name[i]);
+            dt_sheet_put(&s, "%lld", (long long)run->epochs.key[e]);
+            dt_sheet_number(&s, 0, rank[e]);
+            dt_sheet_number(&s, 2, cost[e]);
+            dt_sheet_number(&s, 0, 100 * cost[e] / seconds[e]);
+        }
+    }
+    if (s.n) {
+        dt_page_note(page, "A rank held up the others: without it an epoch would have been shorter "
+                           "by the cost. The ranks' hosts stand under the last heading.");
+        dt_page_sheet(page, "stragglers", "Ranks that held up the others", &s, true);
+    }
+    dt_sheet_free(&s);
 }
 
 static bool has_steps(const runs *all) {
@@ -353,11 +388,14 @@ void dt_report_runs(dt_page *page, const dt_run *const *run, const char *const *
     }
     for (int i = 0; i < n; i++)
         plot_phases(page, run[i], names[i], i + 1);
+    sheet_stragglers(page, &all);
     dt_page_section(page, "classes", "Classes and mistakes");
     for (int i = 0; i < n; i++)
         plot_confusion(page, run[i], names[i], i + 1);
     for (int i = 0; i < n; i++)
         sheet_classes(page, run[i], names[i], i + 1);
+    for (int i = 0; i < n; i++)
+        dt_report_mistakes(page, run[i], names[i], i + 1);
     dt_page_section(page, "origin", "Where this comes from");
     sheet_origin(page, &all);
 }

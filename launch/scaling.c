@@ -117,18 +117,47 @@ static bool solve(const dt_step_time *times, const double *seconds, size_t n, do
     return t->micro > 0;
 }
 
-static void judge(const dt_step_time *times, size_t n, dt_step_model *m) {
+static double residual(const dt_step_time *times, size_t n, double bytes, const dt_step_terms *t) {
     double square = 0;
     for (size_t i = 0; i < n; i++)
-        square += pow(value(&m->terms, m->bytes, &times[i]) / times[i].seconds - 1, 2);
-    m->deviation = n > 2 ? sqrt(square / (double)(n - 2)) : NAN;
-    m->t = dt_t_within(0.95, (double)n - 2);
+        square += pow(value(t, bytes, &times[i]) / times[i].seconds - 1, 2);
+    return square;
+}
+
+/* Two numbers are fitted, and a third, the share of the wait, where there are enough of them. */
+static double freedom(size_t n) {
+    return n > 3 ? (double)n - 3 : (double)n - 2;
+}
+
+/* Waits are means, and hold spikes that the medians of steps do not: the share of them that fits
+ * the steps best. */
+static bool solve_with_wait(const dt_step_time *times, const double *seconds, size_t n,
+                            double bytes, dt_step_terms *t) {
+    enum { PARTS = 16 };
+    double all = t->jitter, best = INFINITY;
+    dt_step_terms tried = *t;
+    for (int i = all > 0 && n > 3 ? 0 : PARTS; i <= PARTS; i++) {
+        tried.jitter = all * i / PARTS;
+        double square =
+            solve(times, seconds, n, bytes, &tried) ? residual(times, n, bytes, &tried) : INFINITY;
+        if (square < best) {
+            best = square;
+            *t = tried;
+        }
+    }
+    return best < INFINITY;
+}
+
+static void judge(const dt_step_time *times, size_t n, dt_step_model *m) {
+    double square = residual(times, n, m->bytes, &m->terms);
+    m->deviation = n > 2 ? sqrt(square / freedom(n)) : NAN;
+    m->t = dt_t_within(0.95, freedom(n));
 }
 
 /* a->seconds becomes times that the model could have seen instead. */
 static void draw_times(const dt_step_time *times, size_t n, const dt_step_model *m, uint32_t r,
                        const apart *a) {
-    double scale = sqrt((double)n / ((double)n - 2));
+    double scale = sqrt((double)n / freedom(n));
     for (size_t i = 0; i < n; i++) {
         const dt_step_time *other = &times[dt_draw(r, (uint32_t)i, n)];
         double off = scale * (other->seconds / value(&m->terms, m->bytes, other) - 1);
@@ -136,7 +165,9 @@ static void draw_times(const dt_step_time *times, size_t n, const dt_step_model 
     }
 }
 
-static void bootstrap(const dt_step_time *times, size_t n, const apart *a, dt_step_model *m) {
+/* measured_jitter: before a part of it was chosen. */
+static void bootstrap(const dt_step_time *times, size_t n, const apart *a, double measured_jitter,
+                      dt_step_model *m) {
     enum { REDUCED = 1 << 20, EVEN = 1 << 21 }; /* streams of draws of their own */
     const dt_step_terms *at = &m->terms;
     for (uint32_t r = 0; r < DT_STEP_REPLICAS; r++) {
@@ -145,7 +176,8 @@ static void bootstrap(const dt_step_time *times, size_t n, const apart *a, dt_st
             t.latency = mean_drawn(a->latency, a->n_reduced, at->latency, r, REDUCED);
             t.per_byte = mean_drawn(a->per_byte, a->n_reduced, at->per_byte, r, REDUCED);
             t.overlap = mean_drawn(a->overlap, a->n_reduced, at->overlap, r, REDUCED);
-            t.jitter = mean_drawn(a->jitter, a->n_even, at->jitter, r, EVEN);
+            t.jitter = mean_drawn(a->jitter, a->n_even, measured_jitter, r, EVEN);
+            t.jitter *= measured_jitter > 0 ? at->jitter / measured_jitter : 0;
             draw_times(times, n, m, r, a);
         }
         if (n <= 2 || !solve(times, a->seconds, n, m->bytes, &t))
@@ -165,11 +197,12 @@ static bool fit(const dt_step_time *times, size_t n, bool with_intervals, dt_ste
     measured(&a, &m->terms);
     for (size_t i = 0; i < n; i++)
         a.seconds[i] = times[i].seconds;
-    bool done = solve(times, a.seconds, n, m->bytes, &m->terms);
+    double jitter = m->terms.jitter;
+    bool done = solve_with_wait(times, a.seconds, n, m->bytes, &m->terms);
     if (done)
         judge(times, n, m);
     if (done && with_intervals)
-        bootstrap(times, n, &a, m);
+        bootstrap(times, n, &a, jitter, m);
     free(a.all);
     return done;
 }

@@ -5,8 +5,10 @@
  * A step is k micro-batches; W = r ranks x threads. x makes the staircase: workers beyond k have
  * nothing to do. jitter is the wait for the slowest rank, g(r) = sqrt(2 ln r) as the largest of r
  * normal numbers grows. all-reduce(r) = latency log2(r) + bytes 2 (r - 1) / (r bandwidth), the cost
- * of a ring behind a tree. Latency, bandwidth, overlap and jitter are taken from their own
- * measurements; fix and micro are fitted. Pure functions; nothing here knows of files or ranks.
+ * of a ring behind a tree. Latency, bandwidth and overlap are taken from their own
+ * measurements, jitter from the waits: all of their mean, or the share that fits the steps better,
+ * as a mean holds spikes that a median does not. fix and micro are fitted. Pure functions; nothing
+ * here knows of files or ranks.
  *
  * Intervals hold the uncertainty of all six, by a bootstrap: the residuals of the fit, and the
  * configurations that the four were measured on, are drawn anew. They cannot hold what no

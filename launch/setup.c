@@ -190,6 +190,14 @@ done:
     return status;
 }
 
+/* This rank's, of an epoch's training. */
+static int64_t epoch_micros(const dt_setup *s) {
+    const dt_plan *plan = &s->plan;
+    int64_t last = dt_plan_steps(plan) - 1;
+    return last * dt_plan_owned(plan, 0, s->rank, NULL, 0) +
+           dt_plan_owned(plan, last, s->rank, NULL, 0);
+}
+
 static dt_device_config device_config(const dt_setup *s, double mean, double std) {
     const dt_options *o = &s->options;
     return (dt_device_config){
@@ -212,6 +220,7 @@ static dt_device_config device_config(const dt_setup *s, double mean, double std
         .mean = mean,
         .std = std,
         .index = s->gpus->index,
+        .epoch_micros = o->command == DT_CMD_TRAIN ? epoch_micros(s) : 0,
         .graph = !o->no_graph,
         .reduce = dt_gpus_reducer(s->gpus),
         .choices = s->choices,
@@ -269,7 +278,7 @@ dt_status dt_setup_device(dt_setup *s, double mean, double std) {
                         .n_ranks = s->size,
                         .workers = s->workers};
     if (trains)
-        DT_TRY(dt_gpus_connect(s->gpus, o, (s->net->n_params + DT_N_SUMS + 1) * sizeof(int64_t)));
+        DT_TRY(dt_gpus_connect(s->gpus, o, (s->net->n_params + DT_SUMS_BEYOND) * sizeof(int64_t)));
     dt_device_config config = device_config(s, mean, std);
     DT_TRY(share_choices(s, &config));
     config.choices = s->choices;

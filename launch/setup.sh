@@ -95,6 +95,7 @@ look() {
     need libjansson-dev header jansson.h
     need libpng-dev header png.h
     need libjpeg-dev header jpeglib.h
+    need libmicrohttpd-dev header microhttpd.h
     need libdnnl-dev onednn_there
     need curl downloader
     need gnuplot-nox there gnuplot
@@ -111,6 +112,10 @@ look() {
     need python3-pip python3 -m pip --version
     need libclang-rt-dev fuzzer_there
     need chromium chromium_there
+    need slurm-wlm eval 'there slurmctld && there slurmd && there sbatch'
+    need munge there munged
+    need nodejs there node
+    need npm there npm
 }
 
 # --- getting it ---

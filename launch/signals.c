@@ -1,9 +1,11 @@
 /* launch/signals.c - a signal is a wish: it is noted here, and granted where the ranks next agree.
  *
  * SIGTERM (a batch system's end of time, mpirun's Ctrl-C), SIGINT and SIGUSR1 ask for an early stop
- * with everything saved. The second signal of a kind has its usual effect, so that a person can
- * always get out. Installed before MPI starts, since a signal may come early; for `train` alone,
- * since nothing else has anything to save.
+ * with everything saved. The second SIGTERM or SIGINT has its usual effect, so that a person can
+ * always get out. Not so SIGUSR1: Slurm sends it to every process of a step, and the launcher among
+ * them passes it on to the ranks once more. Installed before MPI starts, since a signal may come
+ * early; for those
+ * commands alone that have something to save or to close.
  *
  * All threads block these signals, and one waits for them. A handler would run on the stack of
  * whatever thread it interrupts, and oneDNN's generated code for AVX2 does not survive that: now
@@ -22,7 +24,7 @@ static void *wait_for_signals(void *unused) {
     bool seen[NSIG] = {false};
     int number;
     while (sigwait(&wishes, &number) == 0) {
-        if (seen[number]) {
+        if (seen[number] && number != SIGUSR1) {
             sigset_t one;
             sigemptyset(&one);
             sigaddset(&one, number);

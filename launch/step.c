@@ -27,7 +27,7 @@ enum { VOTES, FAILURES, N_CONTROL };
 
 struct dt_stepper {
     dt_setup *setup;
-    dt_queue *queue; /* of a back end that has one; the rest is then unused but for phases */
+    dt_queue *queue; /* of a back end that has one; for it, of the rest only the phases are used */
     dt_gradient buffer;
     dt_work work;
     int64_t *samples; /* [k][m], of the owned micro-batches */
@@ -148,13 +148,19 @@ static dt_status compute(dt_stepper *p) {
     return s->backend->gradient(s->device, &p->work, p->overlap ? range_is_final : NULL, p);
 }
 
-static void note_arrival(dt_stepper *p, double came, double spent) {
+static void note_phases(dt_stepper *p, const double at[DT_STEP_MOMENTS]) {
+    double came = at[DT_STEP_REDUCE], reduced = at[DT_STEP_UPDATE];
     int64_t i = p->n_steps / p->stride;
     if (p->n_steps % p->stride == 0 && i < N_SAMPLED) {
-        p->came[i] = (float)came;
-        p->spent[i] = (float)spent;
+        p->came[i] = (float)(came - p->left);
+        p->spent[i] = (float)(reduced - came);
     }
     p->n_steps++;
+    p->left = reduced;
+    p->phases.input += at[DT_STEP_COMPUTE] - at[DT_STEP_INPUT];
+    p->phases.update += at[DT_STEP_END] - reduced;
+    p->phases.compute += came - at[DT_STEP_COMPUTE] + at[DT_STEP_END] - reduced;
+    p->phases.reduce += reduced - came;
 }
 
 int dt_stepper_depth(const dt_stepper *p) {
@@ -182,8 +188,6 @@ static dt_status run(dt_stepper *p, dt_step_result *out) {
     int64_t control[N_CONTROL] = {p->next.vote_stop, mine != DT_OK};
     DT_TRY(reduce(p, control));
     double reduced = dt_now();
-    note_arrival(p, came - p->left, reduced - came);
-    p->left = reduced;
     if (control[FAILURES])
         return dt_comm_agree(s->comm, mine);
 
@@ -192,11 +196,8 @@ static dt_status run(dt_stepper *p, dt_step_result *out) {
     for (int i = 0; i < DT_N_SUMS; i++)
         out->sums[i] = sums[i];
     dt_status status = s->backend->update(s->device, &p->next.update, &out->norm);
-    double updated = out->at[DT_STEP_END] = dt_now();
-    p->phases.input += filled - begin;
-    p->phases.compute += came - filled + updated - reduced;
-    p->phases.update += updated - reduced;
-    p->phases.reduce += reduced - came;
+    out->at[DT_STEP_END] = dt_now();
+    note_phases(p, out->at);
     if (status == DT_EDIVERGED) /* judged by the sums, so by all ranks alike */
         return status;
     p->late = status;
@@ -206,7 +207,11 @@ static dt_status run(dt_stepper *p, dt_step_result *out) {
 }
 
 dt_status dt_stepper_collect(dt_stepper *p, dt_step_result *out) {
-    return p->queue ? dt_queue_collect(p->queue, out) : run(p, out);
+    if (!p->queue)
+        return run(p, out);
+    DT_TRY(dt_queue_collect(p->queue, out));
+    note_phases(p, out->at);
+    return DT_OK;
 }
 
 /* -- Phases ---------------------------------------------------------------------------------- */
@@ -214,8 +219,13 @@ dt_status dt_stepper_collect(dt_stepper *p, dt_step_result *out) {
 dt_status dt_stepper_begin(dt_stepper *p, int64_t epoch) {
     p->phases = (dt_phases){0};
     p->n_steps = 0;
+    dt_status status = p->queue ? dt_queue_begin(p->queue, epoch) : DT_OK;
     p->left = dt_now();
-    return p->queue ? dt_queue_begin(p->queue, epoch) : DT_OK;
+    return status;
+}
+
+dt_status dt_stepper_go_on(dt_stepper *p, int64_t epoch) {
+    return p->queue ? dt_queue_go_on(p->queue, epoch) : DT_OK;
 }
 
 /* all: [size][n], the sampled arrivals of every rank. */
@@ -244,12 +254,12 @@ dt_status dt_stepper_phases(dt_stepper *p, double checkpoint_seconds, dt_phases 
     DT_TRY_GOTO(status, dt_comm_agree(s->comm, status), done);
     if (n)
         DT_TRY_GOTO(status, dt_comm_allgather(s->comm, p->came, n * sizeof *came, came), done);
-    dt_phases mine = p->queue ? dt_queue_phases(p->queue) : p->phases;
-    if (!p->queue) {
-        double waited = seconds_waited(p, came, n);
-        mine.wait = waited < mine.reduce ? waited : mine.reduce;
-        mine.reduce -= mine.wait;
-    }
+    dt_phases mine = p->phases;
+    double waited = seconds_waited(p, came, n);
+    mine.wait = waited < mine.reduce ? waited : mine.reduce;
+    mine.reduce -= mine.wait;
+    if (p->queue)
+        mine.images = dt_queue_images(p->queue);
     mine.checkpoint = checkpoint_seconds;
     status = dt_comm_allgather(s->comm, &mine, sizeof mine, all);
 done:

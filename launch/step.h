@@ -31,7 +31,7 @@ typedef struct {    /* seconds of one rank in the steps of an epoch */
     double update;  /* this part of it */
     double reduce;  /* in the all-reduce, exposed, once the slowest rank had come */
     double wait;    /* for the slowest rank to come */
-    double input;
+    double input;   /* a GPU's: nothing was queued, as the host was behind */
     double checkpoint;
     double images; /* computed by this rank */
 } dt_phases;
@@ -44,6 +44,9 @@ void dt_stepper_close(dt_stepper **stepper);
 int dt_stepper_depth(const dt_stepper *stepper);
 /* Before the first step of an epoch (from 0) that is run here: forget the phases. Collective. */
 DT_NODISCARD dt_status dt_stepper_begin(dt_stepper *stepper, int64_t epoch);
+/* The same for a further epoch, when all that was submitted is collected: the phases go on.
+ * Collective. */
+DT_NODISCARD dt_status dt_stepper_go_on(dt_stepper *stepper, int64_t epoch);
 /* Begin step (counted in the epoch, from 0) of epoch (from 0). Collective. */
 DT_NODISCARD dt_status dt_stepper_submit(dt_stepper *stepper, int64_t epoch, int64_t step,
                                          const dt_update *update, bool vote_stop);

@@ -22,8 +22,8 @@ typedef struct {
     dt_options options; /* with lists, threads and micro-batch resolved */
     dt_comm *comm;
     int rank, size;
-    dt_setup setup;  /* of all ranks: data, network; its device is closed before the first cell */
-    dt_gpus no_gpus; /* a sweep compares ranks on CPUs */
+    dt_gpus *gpus;  /* of all ranks */
+    dt_setup setup; /* of all ranks: data, network; its device is closed before the first cell */
     dt_sweep_spec spec;
     dt_cell *cells; /* [n] as planned */
     size_t n;
@@ -91,7 +91,7 @@ static void fill_spec(sweep *w) {
 /* Data, network and device of the whole job: what cannot be is found before the first cell. */
 static dt_status open_setup(sweep *w, const dt_options *options, const dt_backend *backend) {
     dt_setup *s = &w->setup;
-    DT_TRY(dt_setup_open(s, options, backend, &w->no_gpus, w->comm));
+    DT_TRY(dt_setup_open(s, options, backend, w->gpus, w->comm));
     DT_TRY(dt_setup_data(s));
     resolve_threads(w);
     DT_TRY(resolve_lists(w));
@@ -201,6 +201,7 @@ static dt_status run_own(sweep *w, const turn *t, dt_cell *results) {
                            .backend = w->setup.backend,
                            .comm = part,
                            .whole = w->comm,
+                           .gpus = w->gpus,
                            .data = w->setup.data,
                            .steps = t->steps,
                            .time_limit_at = limit > 0 ? w->setup.started + limit : 0,
@@ -336,8 +337,10 @@ static dt_status begin(sweep *w, const dt_options *options, const dt_backend *ba
     return DT_OK;
 }
 
-dt_status dt_sweep_main(const dt_options *options, const dt_backend *backend, dt_comm *comm) {
+dt_status dt_sweep_main(const dt_options *options, const dt_backend *backend, dt_gpus *gpus,
+                        dt_comm *comm) {
     sweep w = {.options = *options,
+               .gpus = gpus,
                .comm = comm,
                .rank = dt_comm_rank(comm),
                .size = dt_comm_size(comm),

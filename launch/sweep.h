@@ -3,6 +3,7 @@
 #define DT_LAUNCH_SWEEP_H
 
 #include "dist/comm.h"
+#include "launch/gpu.h"
 #include "launch/options.h"
 #include "model/backend.h"
 
@@ -10,6 +11,6 @@
  * DT_EUSAGE: lists that cannot be, or a file of another configuration. DT_EPEER: cells that must
  * have the same bits do not. Otherwise the code of the first cell that failed. */
 DT_NODISCARD dt_status dt_sweep_main(const dt_options *options, const dt_backend *backend,
-                                     dt_comm *comm);
+                                     dt_gpus *gpus, dt_comm *comm);
 
 #endif

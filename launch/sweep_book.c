@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain_version.h"
 #include "io/log.h"
 #include "io/runfile.h"
 #include "launch/describe.h"
@@ -130,6 +131,7 @@ static dt_status describe(const dt_options *options, const dt_setup *s, dt_sweep
     DT_TRY(status);
     dt_describe_now(now);
     DT_TRY(dt_sweep_set(&sweep->start_time, now));
+    DT_TRY(dt_sweep_set(&sweep->build, DTRAIN_VERSION_FULL));
     DT_TRY(dt_described(dt_describe_command_line, s, &sweep->command_line));
     DT_TRY(dt_described(dt_describe_hosts, s, &sweep->hosts));
     DT_TRY(dt_described(dt_describe_devices, s, &sweep->devices));

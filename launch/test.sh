@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # test.sh [--all] [STAGE...]: everything that a change must pass, or only the stages named.
 #
-# The default is made for every change, on two cores, in at most 15 minutes. --all adds the tests marked "tier: all", every
-# test under ThreadSanitizer, and minutes of fuzzing instead of seconds. Each stage builds in build/test/<stage> and keeps
+# The default is made for every change, on two cores, in at most 25 minutes. --all adds the tests marked "tier: all", every
+# test under the sanitizers, and minutes of fuzzing instead of seconds. Each stage builds in build/test/<stage> and keeps
 # its output in build/test/<stage>.log; ./dtrain and the folders of the presets are not touched. The last line counts the
 # single tests of all ctest stages, and every other stage as one.
 set -uo pipefail
@@ -206,6 +206,7 @@ begin=$SECONDS
 launch/setup.sh --tests -y || exit 1
 # before the first stage, so that all of them build the CUDA back end
 launch/fetch-cuda.sh || echo "the CUDA libraries could not be fetched: no stage builds the CUDA back end"
+launch/fetch-python.sh || echo "Python packages could not be fetched: tests that compare with them are skipped"
 for stage in "${chosen[@]}"; do
     run_stage "$stage"
 done

@@ -42,10 +42,11 @@ typedef struct {
     bool stops;        /* some rank voted to */
     dt_schedule_config schedule;
     dt_stepper *stepper;
-    dt_trace *trace;    /* or NULL */
-    int64_t *confusion; /* [classes][classes], of the last evaluation of the test set */
-    dt_phases *phases;  /* [size] of the last epoch */
-    dt_saver *saver;    /* these three: on rank 0, elsewhere NULL */
+    dt_trace *trace;      /* or NULL */
+    int64_t *confusion;   /* [classes][classes], of the last evaluation of the test set */
+    dt_mistakes mistakes; /* of the same */
+    dt_phases *phases;    /* [size] of the last epoch */
+    dt_saver *saver;      /* these three: on rank 0, elsewhere NULL */
     dt_history *history;
     dt_ui *ui;
     int64_t saved_step, saved_epoch; /* where the newest checkpoint was taken; -1: nowhere yet */
@@ -127,7 +128,7 @@ static void record_epoch(trainer *t, const dt_epoch_line *line, const dt_phases 
         return;
     dt_phase before = dt_progress_phase(DT_PHASE_CHECKPOINT);
     dt_saver_wait(t->saver);
-    dt_history_epoch(t->history, line, t->confusion, phases);
+    dt_history_epoch(t->history, line, t->confusion, &t->mistakes, phases);
     dt_ui_epoch(t->ui, line);
     dt_progress_phase(before);
 }
@@ -273,6 +274,7 @@ static dt_status evaluate(trainer *t, dt_epoch_line *line) {
     DT_TRY(status);
     line->validation_loss = held.loss;
     line->validation_accuracy = held.accuracy;
+    t->mistakes = test.mistakes;
     line->test_loss = test.loss;
     line->test_accuracy = test.accuracy;
     t->meter.evaluation_seconds = dt_now() - begin;

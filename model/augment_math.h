@@ -29,12 +29,12 @@ enum {
     DT_AUGMENT_WORDS = DT_AUGMENT_FIRST_KNOT + DT_AUGMENT_KNOTS * DT_AUGMENT_KNOTS, /* the others */
     DT_AUGMENT_FULL = 128 /* thickness that takes a neighbour's value whole */
 };
-#define DT_AUGMENT_TURN    0.2217f       /* tan of half of 25 degrees */
-#define DT_AUGMENT_SHEAR   0.2f          /* columns a row */
-#define DT_AUGMENT_SCALE   0.15f         /* of width and height, apart */
-#define DT_AUGMENT_SHIFT   (1.0f / 7.0f) /* of width and height: 4 pixels of 28 */
-#define DT_AUGMENT_THICK   80.0f         /* of DT_AUGMENT_FULL */
-#define DT_AUGMENT_STRETCH (1.0f / 7.0f) /* of width and height: a knot's displacement */
+#define DT_AUGMENT_TURN    0.1763f        /* tan of half of 20 degrees */
+#define DT_AUGMENT_SHEAR   0.12f          /* columns a row */
+#define DT_AUGMENT_SCALE   0.12f          /* of width and height, apart */
+#define DT_AUGMENT_SHIFT   (1.0f / 9.0f)  /* of width and height: 3 pixels of 28 */
+#define DT_AUGMENT_THICK   64.0f          /* of DT_AUGMENT_FULL */
+#define DT_AUGMENT_STRETCH (1.0f / 12.0f) /* of width and height: a knot's displacement */
 
 /* What happens to one sample. */
 typedef struct {

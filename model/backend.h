@@ -52,8 +52,9 @@ typedef struct {
     double mean, std; /* of pixels / 255: x = (p / 255 - mean) / std */
 
     /* Of queued back ends; the others ignore them. */
-    int index;  /* which device of this host */
-    bool graph; /* replay captured work; false: plain launches, the same bits */
+    int index;            /* which device of this host */
+    int64_t epoch_micros; /* of the longest list that epoch() will get; 0: not known */
+    bool graph;           /* replay captured work; false: plain launches, the same bits */
     const struct dt_reducer *reduce; /* NULL: one rank. Must outlive the device */
     const char *choices;             /* what choose() said on rank 0; NULL: choose here */
 } dt_device_config;
@@ -66,6 +67,9 @@ typedef struct {
     float *floats; /* !exact: [n_params]; else NULL */
     void *stream;
 } dt_gradient;
+
+/* Values that a queued back end sums beside the gradient, at most. */
+enum { DT_SUMS_BEYOND = 64 };
 
 /* How a queued back end sums over the ranks: on its own stream, in the order of the calls. */
 typedef struct dt_reducer {
@@ -105,10 +109,20 @@ typedef struct {
     bool vote_stop; /* this rank asks to stop */
 } dt_queued_step;
 
-typedef struct { /* global: the same on every rank */
+/* Moments of a queued step on its device. */
+typedef enum {
+    DT_STAMP_BEGAN,
+    DT_STAMP_COMPUTED, /* the gradient of this rank is complete */
+    DT_STAMP_SUMMED,   /* the sums over the ranks are here */
+    DT_STAMP_ENDED,    /* the parameters have moved */
+    DT_N_STAMPS
+} dt_stamp;
+
+typedef struct { /* global, the same on every rank, but for at */
     int64_t sums[DT_N_SUMS];
-    int64_t votes; /* ranks that asked to stop */
-    double norm;   /* of the gradient, before clipping */
+    int64_t votes;          /* ranks that asked to stop */
+    double norm;            /* of the gradient, before clipping */
+    double at[DT_N_STAMPS]; /* as dt_now(); differences are good to a microsecond or so */
 } dt_step_outcome;
 
 typedef struct {
@@ -176,8 +190,8 @@ typedef struct dt_backend {
     dt_status (*choose)(const dt_device_config *config, char *text, size_t nbytes);
     /* This rank's micro-batches of a whole epoch, in the order of its steps: gathered and uploaded
      * while what is queued goes on. Two epochs are held: the one that is trained and the next. The
-     * list is read before it returns. The first call takes the memory for both; a longer list needs
-     * an empty queue, as taking memory waits for the device. */
+     * list is read before it returns. A list longer than config.epoch_micros needs an empty queue,
+     * as memory for it waits for the device. */
     dt_status (*epoch)(dt_device *device, const dt_work *work);
     /* Enqueue one step with its all-reduce (config.reduce) and update. Collective. At most
      * DT_MAX_QUEUED steps may be queued and not collected. After a step whose gradient was bad all

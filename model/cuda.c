@@ -105,8 +105,6 @@ static dt_status check_gpu(const dt_device_config *config, int *major) {
                        "--precision %s needs compute capability 8.0; %s has %d.%d and computes in "
                        "f32",
                        names[config->precision], gpu.name, gpu.major, gpu.minor);
-    if (config->augment != DT_AUGMENT_NONE)
-        return dt_fail(DT_EUSAGE, "--augment: only the CPU augments; give --device cpu, or none");
     return DT_OK;
 }
 
@@ -128,9 +126,12 @@ static dt_status make_event(cudaEvent_t *event) {
 
 static dt_status make_streams(dt_device *d) {
     cudaStream_t *streams[] = {&d->main, &d->comm, &d->copy};
-    for (int i = 0; i < 3; i++)
-        DT_TRY(
-            cuda_check(cudaStreamCreateWithFlags(streams[i], cudaStreamNonBlocking), "no stream"));
+    int least, greatest;
+    DT_TRY(cuda_check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "no priorities"));
+    for (int i = 0; i < 3; i++) /* sums go before what is computed beside them: others wait */
+        DT_TRY(cuda_check(cudaStreamCreateWithPriority(streams[i], cudaStreamNonBlocking,
+                                                       i == 1 ? greatest : least),
+                          "no stream"));
     for (int i = 0; i < CUDA_MAX_RANGES; i++)
         DT_TRY(make_event(&d->ready[i]));
     for (int i = 0; i < DT_MAX_QUEUED; i++)
@@ -178,8 +179,11 @@ static dt_status make_state(dt_device *d) {
     n_scratch = n_cells > n_scratch ? n_cells : n_scratch;
     DT_TRY(take_pinned(n_scratch * sizeof *d->scratch, &d->scratch));
     DT_TRY(take_pinned(CUDA_CHUNK * m * classes * sizeof *d->logits, &d->logits));
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         DT_TRY(cuda_source_open(d, &d->chunk[i], CUDA_CHUNK));
+        if (d->config.epoch_micros > 0)
+            DT_TRY(cuda_source_open(d, &d->epochs[i], d->config.epoch_micros));
+    }
     return DT_OK;
 }
 

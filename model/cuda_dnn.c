@@ -382,8 +382,8 @@ static dt_status pick(const conv_place *place, const conv_spec *spec, const desc
         cudnnBackendDestroyDescriptor(engine);
         DT_TRY(status);
         if (usable && conv_plan_make(place, spec, text, &plan) == DT_OK) {
+            *found = conv_plan_workspace(plan) <= CONV_WORKSPACE_MAX;
             conv_plan_free(&plan);
-            *found = true;
         }
     }
     return DT_OK;

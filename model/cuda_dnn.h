@@ -36,10 +36,11 @@ typedef struct {
 DT_NODISCARD dt_status conv_place_describe(const char *json, conv_place *out);
 void conv_place_free(conv_place *place); /* of conv_place_describe() */
 
-enum { CONV_TEXT_MAX = 256 };
+enum { CONV_TEXT_MAX = 256, CONV_WORKSPACE_MAX = 256 << 20 };
 
-/* The first deterministic engine of cuDNN's list that can be planned, in words. DT_EDEVICE: none.
- */
+/* The first deterministic engine of cuDNN's list that can be planned and wants at most
+ * CONV_WORKSPACE_MAX bytes, in words. The bound is a constant, as what is chosen must not depend on
+ * what else is in memory. DT_EDEVICE: none. */
 DT_NODISCARD dt_status conv_choose(const conv_place *place, const conv_spec *spec,
                                    char text[CONV_TEXT_MAX]);
 

@@ -85,9 +85,18 @@ struct dt_device {
     cuda_source epochs[2], chunk[2];
     cudaEvent_t ready[CUDA_MAX_RANGES], joined, used;
     cudaEvent_t done[DT_MAX_QUEUED];
+    double submitted[DT_MAX_QUEUED]; /* when, as dt_now() */
     int64_t n_queued, n_collected;
+    struct { /* dt_now() = offset + 1e-9 (device's clock - zero) */
+        unsigned long long zero;
+        double offset;
+    } clock;
     cudaGraphExec_t graphs[2]; /* one micro-batch; the last, with sums over ranks and update */
+    bool is_warm[2];           /* was launched piece by piece */
     int64_t launches, nodes[2];
+    bool range_open; /* the profiler's range of an epoch */
+    uint32_t range_epoch;
+    uint64_t range;
 };
 
 DT_NODISCARD dt_status cuda_check(cudaError_t error, const char *what);

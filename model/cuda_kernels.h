@@ -42,12 +42,13 @@ typedef struct {
 } cuda_work;
 
 typedef struct {
-    cuda_work work; /* work.row moves on */
-    int first;      /* the next micro-batch overwrites the gradient */
-    int go;         /* the update may be applied */
-    int stopped;    /* a step diverged: no more updates */
-    int params_bad; /* a parameter is not finite */
-    float scale;    /* of the gradient */
+    cuda_work work;                     /* work.row moves on */
+    int first;                          /* the next micro-batch overwrites the gradient */
+    int go;                             /* the update may be applied */
+    int stopped;                        /* a step diverged: no more updates */
+    int params_bad;                     /* a parameter is not finite */
+    float scale;                        /* of the gradient */
+    unsigned long long at[DT_N_STAMPS]; /* the device's clock, ns; COMPUTED is 0 with one rank */
 } cuda_control;
 
 typedef struct {
@@ -55,6 +56,7 @@ typedef struct {
     int64_t votes;
     double norm;
     int64_t diverged;
+    unsigned long long at[DT_N_STAMPS];
 } cuda_outcome;
 
 /* The weight or the bias of a layer: where it lies in the flat arrays, its copy that layers
@@ -71,6 +73,10 @@ typedef struct {
 /* x[m][h][w][c] = table[image]; 0 where there is no sample. */
 cudaError_t cuda_gather(bool bf16, const cuda_control *control, const float *table, int m,
                         dt_shape in, void *x, cudaStream_t stream);
+/* The same of the pictures as model/augment.h distorts them; kind is not DT_AUGMENT_NONE. */
+cudaError_t cuda_augment(bool bf16, const cuda_control *control, const float *table,
+                         dt_augment kind, uint64_t seed, int m, dt_shape in, void *x,
+                         cudaStream_t stream);
 /* y[rows][columns] = pre + bias, relu if asked for; y may be pre. */
 cudaError_t cuda_bias(bool bf16, const float *pre, const void *bias, void *y, int rows, int columns,
                       bool relu, cudaStream_t stream);
@@ -107,6 +113,8 @@ cudaError_t cuda_loss(bool bf16, const cuda_control *control, const cuda_loss_ar
 /* head may be NULL: there is nothing to start from. */
 cudaError_t cuda_begin(cuda_control *control, const cuda_work *work, int64_t *head,
                        cudaStream_t stream);
+/* The gradient is complete: DT_STAMP_COMPUTED. */
+cudaError_t cuda_stamp(cuda_control *control, cudaStream_t stream);
 /* The next micro-batch. */
 cudaError_t cuda_advance(cuda_control *control, cudaStream_t stream);
 
@@ -123,7 +131,7 @@ cudaError_t cuda_accumulate(const cuda_control *control, const cuda_segment *tab
                             int max_n, cuda_gradient to, cudaStream_t stream);
 
 /* The three launches of an update. chunks: one double for each DT_NORM_CHUNK parameters. */
-cudaError_t cuda_norm(cuda_gradient g, double *chunks, cudaStream_t stream);
+cudaError_t cuda_norm(cuda_control *control, cuda_gradient g, double *chunks, cudaStream_t stream);
 cudaError_t cuda_decide(cuda_control *control, const cuda_gradient *g, const double *chunks,
                         float clip, cuda_outcome *outcomes, cudaStream_t stream);
 typedef struct {
@@ -131,10 +139,10 @@ typedef struct {
     dt_optim_config optim;
     int n_slots;
 } cuda_state;
-/* g NULL: only copies are written, from all parameters. */
+/* g and outcomes NULL: only copies are written, from all parameters. */
 cudaError_t cuda_apply(bool bf16, cuda_control *control, const cuda_segment *table, int n_segments,
                        int max_n, const cuda_gradient *g, const cuda_state *state,
-                       cudaStream_t stream);
+                       cuda_outcome *outcomes, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

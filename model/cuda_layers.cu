@@ -3,46 +3,12 @@
  *
  * The formulas are those of ref_layers.inc.h, loss.c and dropout.c. Indices are ints: the plan sees
  * to it that no tensor has 2^31 values. */
-#include <cuda_bf16.h>
-#include "model/cuda_kernels.h"
+#include "model/cuda_device.h"
 
-typedef __nv_bfloat16 bf16_t;
-
-enum { THREADS = 256 };
-
-static unsigned blocks(int n, int threads) {
-    return (unsigned)((n + threads - 1) / threads);
-}
-
-static __device__ float get(const float *x, int i) {
-    return x[i];
-}
-static __device__ float get(const bf16_t *x, int i) {
-    return __bfloat162float(x[i]);
-}
-static __device__ void put(float *x, int i, float v) {
-    x[i] = v;
-}
-static __device__ void put(bf16_t *x, int i, float v) {
-    x[i] = __float2bfloat16_rn(v);
-}
 /* A NaN stays one. */
 static __device__ float relu(float v) {
     return v <= 0.0f ? 0.0f : v;
 }
-/* The sample of row i of the current micro-batch; -1: none. */
-static __device__ int64_t sample_at(const cuda_control *k, int m, int i) {
-    return k->work.idle ? -1 : k->work.samples[k->work.row * m + i];
-}
-
-#define FOR_TYPE(bf16, kernel, grid, block, stream, FLOAT, BF16)                                   \
-    do {                                                                                           \
-        if (bf16)                                                                                  \
-            kernel<bf16_t><<<grid, block, 0, stream>>> BF16;                                       \
-        else                                                                                       \
-            kernel<float><<<grid, block, 0, stream>>> FLOAT;                                       \
-        return cudaPeekAtLastError();                                                              \
-    } while (0)
 
 template <typename T>
 static __global__ void gather_kernel(const cuda_control *k, const float *table, int m, int c,
@@ -186,24 +152,6 @@ extern "C" cudaError_t cuda_relu_backward(bool bf16, void *dy, const void *y, in
                                           cudaStream_t stream) {
     FOR_TYPE(bf16, relu_backward_kernel, blocks(n, THREADS), THREADS, stream,
              ((float *)dy, (const float *)y, n), ((bf16_t *)dy, (const bf16_t *)y, n));
-}
-
-/* Philox 4x32-10, as in io/rng.c. */
-static __device__ void philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0,
-                              uint32_t k1, uint32_t out[4]) {
-    for (int round = 0; round < 10; round++) {
-        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c1 = (uint32_t)p1;
-        c3 = (uint32_t)p0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
 }
 
 enum { MAX_LAYERS = 1024, PURPOSE_DROPOUT = 4 }; /* of dropout.c and io/rng.h */

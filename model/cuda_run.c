@@ -94,8 +94,13 @@ static dt_status forward(dt_device *d, const cuda_op *op, bool train) {
 }
 
 dt_status cuda_forward(dt_device *d, bool train) {
-    DT_TRY(launched(d, cuda_gather(d->bf16, d->control, d->plan.table, d->config.micro_batch,
-                                   d->config.net->in, d->plan.input, d->main)));
+    const dt_device_config *c = &d->config;
+    bool augment = train && c->augment != DT_AUGMENT_NONE;
+    DT_TRY(launched(d, augment
+                           ? cuda_augment(d->bf16, d->control, d->plan.table, c->augment, c->seed,
+                                          c->micro_batch, c->net->in, d->plan.input, d->main)
+                           : cuda_gather(d->bf16, d->control, d->plan.table, c->micro_batch,
+                                         c->net->in, d->plan.input, d->main)));
     for (int i = 0; i < d->plan.n_ops; i++)
         DT_TRY(forward(d, &d->plan.ops[i], train));
     return DT_OK;
@@ -146,21 +151,20 @@ static dt_status backward(dt_device *d, const cuda_op *op, void *dy, void *dx) {
                                     l->in, dy, d->main));
 }
 
-/* The sum over ranks of a complete range, on the other stream. The last one carries the head. */
-static dt_status reduce(dt_device *d, int range) {
+/* The sum over ranks of a complete part [from, from + n), on the other stream. The last one begins
+ * at 0 and carries the head. */
+static dt_status reduce(dt_device *d, size_t from, size_t n, cudaEvent_t ready) {
     const dt_reducer *r = d->config.reduce;
-    const cuda_range *part = &d->plan.ranges[range];
     const cuda_gradient *g = &d->gradient;
-    bool is_last = range == d->plan.n_ranges - 1;
-    DT_TRY(cuda_check(cudaEventRecord(d->ready[range], d->main), "an event cannot be recorded"));
-    DT_TRY(cuda_check(cudaStreamWaitEvent(d->comm, d->ready[range], 0), "a stream cannot wait"));
+    DT_TRY(cuda_check(cudaEventRecord(ready, d->main), "an event cannot be recorded"));
+    DT_TRY(cuda_check(cudaStreamWaitEvent(d->comm, ready, 0), "a stream cannot wait"));
     if (g->floats) {
-        DT_TRY(r->sum_f32(r->ctx, g->floats + part->from, part->n, d->comm));
-        return is_last ? r->sum_i64(r->ctx, g->head, CUDA_HEAD, d->comm) : DT_OK;
+        DT_TRY(r->sum_f32(r->ctx, g->floats + from, n, d->comm));
+        return from == 0 ? r->sum_i64(r->ctx, g->head, CUDA_HEAD, d->comm) : DT_OK;
     }
-    if (is_last) /* from == 0: the head lies in front */
-        return r->sum_i64(r->ctx, g->head, CUDA_HEAD + part->n, d->comm);
-    return r->sum_i64(r->ctx, g->sums + part->from, part->n, d->comm);
+    if (from == 0) /* the head lies in front */
+        return r->sum_i64(r->ctx, g->head, CUDA_HEAD + n, d->comm);
+    return r->sum_i64(r->ctx, g->sums + from, n, d->comm);
 }
 
 static dt_status complete(dt_device *d, int range, bool last) {
@@ -169,8 +173,13 @@ static dt_status complete(dt_device *d, int range, bool last) {
                                        r->max_n, d->gradient, d->main)));
     if (!last || !d->config.reduce)
         return DT_OK;
+    bool is_last = range == d->plan.n_ranges - 1, waits = !d->config.reduce->captures;
+    if (is_last)
+        DT_TRY(launched(d, cuda_stamp(d->control, d->main)));
+    if (waits && !is_last) /* the host would: one sum at the end takes as long, and is fewer */
+        return DT_OK;
     nvtxRangePushA("reduce");
-    dt_status status = reduce(d, range);
+    dt_status status = reduce(d, r->from, waits ? d->gradient.n : r->n, d->ready[range]);
     nvtxRangePop();
     return status;
 }
@@ -209,20 +218,21 @@ dt_status cuda_micro(dt_device *d, bool last) {
 
 dt_status cuda_update(dt_device *d) {
     nvtxRangePushA("update");
-    dt_status status = launched(d, cuda_norm(d->gradient, d->chunks, d->main));
+    dt_status status = launched(d, cuda_norm(d->control, d->gradient, d->chunks, d->main));
     if (status == DT_OK)
         status = launched(d, cuda_decide(d->control, &d->gradient, d->chunks,
                                          d->config.optim.clip_norm, d->outcomes, d->main));
     if (status == DT_OK)
-        status = launched(d, cuda_apply(d->bf16, d->control, d->plan.segments, d->plan.n_segments,
-                                        d->plan.max_n, &d->gradient, &d->state, d->main));
+        status =
+            launched(d, cuda_apply(d->bf16, d->control, d->plan.segments, d->plan.n_segments,
+                                   d->plan.max_n, &d->gradient, &d->state, d->outcomes, d->main));
     nvtxRangePop();
     return status;
 }
 
 dt_status cuda_copies(dt_device *d) {
     return launched(d, cuda_apply(d->bf16, d->control, d->plan.segments, d->plan.n_segments,
-                                  d->plan.max_n, NULL, &d->state, d->main));
+                                  d->plan.max_n, NULL, &d->state, NULL, d->main));
 }
 
 cuda_scalars cuda_scalars_of(const dt_optim_config *c, const dt_update *u) {

@@ -1,9 +1,13 @@
 /* model/cuda_step.c - steps that are queued: epochs of samples, graphs, outcomes.
  *
  * A step is one launch that tells the device what to do, one graph for each micro-batch but the
- * last, one for the last with sums over ranks and update, and a copy of the outcome. The first
- * step is launched piece by piece, as libraries set themselves up then; the second one captures. */
+ * last, one for the last with sums over ranks and update, and a copy of the outcome. Either kind of
+ * micro-batch is launched piece by piece at its beginning, as libraries set themselves up then and
+ * kernels are loaded; the next one of that kind is captured. The kind with sums comes once a step,
+ * so that all ranks capture it in the same step, as NCCL asks. */
 #include <nvtx3/nvToolsExt.h>
+#include <stdio.h>
+#include "io/clock.h"
 #include "model/cuda_impl.h"
 
 /* Memory for both epochs that are held. Taking and freeing it waits for the device, which waits for
@@ -33,7 +37,7 @@ dt_status cuda_epoch(dt_device *d, const dt_work *work) {
     /* What is queued may read the epoch that was there. */
     DT_TRY(cuda_check(cudaEventRecord(d->used, d->main), "an event cannot be recorded"));
     DT_TRY(cuda_check(cudaStreamWaitEvent(d->copy, d->used, 0), "a stream cannot wait"));
-    nvtxRangePushA("epoch");
+    nvtxRangePushA("upload");
     dt_status status = cuda_source_fill(d, s, DT_TRAIN, work->samples, work->n_micros, d->copy);
     nvtxRangePop();
     return status;
@@ -98,23 +102,46 @@ static dt_status capture(dt_device *d, bool last) {
     return status;
 }
 
+static void end_range(dt_device *d) {
+    if (d->range_open)
+        nvtxRangeEnd(d->range);
+    d->range_open = false;
+}
+
 /* A micro-batch of a step, by replay where that is possible. */
 static dt_status run(dt_device *d, bool last) {
-    bool replay = d->config.graph && d->n_queued > 0 &&
+    bool replay = d->config.graph && d->is_warm[last] &&
                   !(last && d->config.reduce && !d->config.reduce->captures);
     int64_t before = d->launches;
     if (!replay) {
         DT_TRY(cuda_micro(d, last));
         d->nodes[last] = d->launches - before;
+        d->is_warm[last] = true;
         return DT_OK;
     }
     if (!d->graphs[last])
         DT_TRY(capture(d, last));
-    return cuda_check(cudaGraphLaunch(d->graphs[last], d->main), "a graph cannot be launched");
+    nvtxRangePushA("micro-batch");
+    cudaError_t error = cudaGraphLaunch(d->graphs[last], d->main);
+    nvtxRangePop();
+    return cuda_check(error, "a graph cannot be launched");
+}
+
+/* For profilers: an epoch is from its first step to the next one's. */
+static void mark_epoch(dt_device *d, const dt_queued_step *step) {
+    char name[32];
+    if (d->range_open && d->range_epoch == step->epoch)
+        return;
+    snprintf(name, sizeof name, "epoch %lu", (unsigned long)step->epoch + 1);
+    end_range(d);
+    d->range = nvtxRangeStartA(name);
+    d->range_epoch = step->epoch;
+    d->range_open = true;
 }
 
 static dt_status enqueue(dt_device *d, const dt_queued_step *step) {
     size_t slot = (size_t)(d->n_queued % DT_MAX_QUEUED);
+    d->submitted[slot] = dt_now();
     DT_TRY(begin(d, step));
     for (int j = 1; j < step->n_micros; j++)
         DT_TRY(run(d, false));
@@ -130,6 +157,7 @@ static dt_status enqueue(dt_device *d, const dt_queued_step *step) {
 dt_status cuda_step(dt_device *d, const dt_queued_step *step) {
     if (d->n_queued - d->n_collected >= DT_MAX_QUEUED)
         return dt_fail(DT_EDEVICE, "more than %d steps are queued", DT_MAX_QUEUED);
+    mark_epoch(d, step);
     nvtxRangePushA("step");
     dt_status status = enqueue(d, step);
     nvtxRangePop();
@@ -148,6 +176,27 @@ dt_status cuda_verdict(const cuda_outcome *outcome) {
     return dt_fail(DT_EDIVERGED, "the gradient's norm is not finite, or an earlier step's was not");
 }
 
+/* The two clocks are never compared as such: no step began before it was submitted, nor is one
+ * collected before it has ended. The first is close where the queue was empty, the second where the
+ * host was waiting; each new step moves the offset no further than these allow. */
+static void translate_times(dt_device *d, size_t slot, const cuda_outcome *from, double *at) {
+    double seen = dt_now();
+    if (d->n_collected == 0) {
+        d->clock.zero = from->at[DT_STAMP_BEGAN];
+        d->clock.offset = d->submitted[slot];
+    }
+    for (int i = 0; i < DT_N_STAMPS; i++)
+        at[i] = 1e-9 * (double)(long long)(from->at[i] - d->clock.zero);
+    if (from->at[DT_STAMP_COMPUTED] == 0) /* one rank: there is nothing to sum */
+        at[DT_STAMP_COMPUTED] = at[DT_STAMP_SUMMED];
+    if (d->clock.offset < d->submitted[slot] - at[DT_STAMP_BEGAN])
+        d->clock.offset = d->submitted[slot] - at[DT_STAMP_BEGAN];
+    if (d->clock.offset > seen - at[DT_STAMP_ENDED])
+        d->clock.offset = seen - at[DT_STAMP_ENDED];
+    for (int i = 0; i < DT_N_STAMPS; i++)
+        at[i] += d->clock.offset;
+}
+
 dt_status cuda_collect(dt_device *d, bool wait, bool *done, dt_step_outcome *out) {
     *done = false;
     if (d->n_collected == d->n_queued)
@@ -159,8 +208,9 @@ dt_status cuda_collect(dt_device *d, bool wait, bool *done, dt_step_outcome *out
     DT_TRY(cuda_check(error, "a step failed on the device"));
     const cuda_outcome *from = &d->collected[slot];
     *done = true;
-    d->n_collected++;
     *out = (dt_step_outcome){.votes = from->votes, .norm = from->norm};
+    translate_times(d, slot, from, out->at);
+    d->n_collected++;
     for (int i = 0; i < DT_N_SUMS; i++)
         out->sums[i] = from->sums[i];
     return cuda_verdict(from);
@@ -180,6 +230,7 @@ dt_status cuda_idle(dt_device *d, bool *idle) {
 }
 
 void cuda_steps_close(dt_device *d) {
+    end_range(d);
     for (int i = 0; i < 2; i++)
         if (d->graphs[i])
             cudaGraphExecDestroy(d->graphs[i]);

@@ -13,9 +13,18 @@ static unsigned blocks(size_t n, size_t threads) {
     return (unsigned)((n + threads - 1) / threads);
 }
 
+/* The device's clock, in ns; it ticks every microsecond or oftener. */
+static __device__ unsigned long long now(void) {
+    unsigned long long t;
+    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(t));
+    return t;
+}
+
 static __global__ void begin_kernel(cuda_control *k, cuda_work work, int64_t *head) {
     k->work = work;
     k->first = work.reset;
+    k->at[DT_STAMP_BEGAN] = now();
+    k->at[DT_STAMP_COMPUTED] = 0;
     if (!head || !work.reset)
         return;
     for (int i = 0; i < CUDA_HEAD; i++)
@@ -27,6 +36,15 @@ static __global__ void begin_kernel(cuda_control *k, cuda_work work, int64_t *he
 extern "C" cudaError_t cuda_begin(cuda_control *control, const cuda_work *work, int64_t *head,
                                   cudaStream_t stream) {
     begin_kernel<<<1, 1, 0, stream>>>(control, *work, head);
+    return cudaPeekAtLastError();
+}
+
+static __global__ void stamp_kernel(cuda_control *k) {
+    k->at[DT_STAMP_COMPUTED] = now();
+}
+
+extern "C" cudaError_t cuda_stamp(cuda_control *control, cudaStream_t stream) {
+    stamp_kernel<<<1, 1, 0, stream>>>(control);
     return cudaPeekAtLastError();
 }
 
@@ -102,9 +120,11 @@ static __device__ double add_up(double v) {
     return sums[0];
 }
 
-static __global__ void norm_kernel(cuda_gradient g, double *chunks) {
+static __global__ void norm_kernel(cuda_control *k, cuda_gradient g, double *chunks) {
     size_t from = (size_t)blockIdx.x * DT_NORM_CHUNK;
     double sum = 0.0;
+    if (blockIdx.x == 0 && threadIdx.x == 0)
+        k->at[DT_STAMP_SUMMED] = now();
     for (size_t i = threadIdx.x; i < DT_NORM_CHUNK && from + i < g.n; i += THREADS) {
         double v = (double)summed(g, from + i);
         sum += v * v;
@@ -114,8 +134,9 @@ static __global__ void norm_kernel(cuda_gradient g, double *chunks) {
         chunks[blockIdx.x] = sum;
 }
 
-extern "C" cudaError_t cuda_norm(cuda_gradient g, double *chunks, cudaStream_t stream) {
-    norm_kernel<<<blocks(g.n, DT_NORM_CHUNK), THREADS, 0, stream>>>(g, chunks);
+extern "C" cudaError_t cuda_norm(cuda_control *control, cuda_gradient g, double *chunks,
+                                 cudaStream_t stream) {
+    norm_kernel<<<blocks(g.n, DT_NORM_CHUNK), THREADS, 0, stream>>>(control, g, chunks);
     return cudaPeekAtLastError();
 }
 
@@ -142,6 +163,9 @@ static __global__ void decide_kernel(cuda_control *k, cuda_gradient g, const dou
     out->votes = g.head[CUDA_VOTES];
     out->norm = norm;
     out->diverged = k->stopped;
+    for (int i = 0; i < DT_STAMP_ENDED; i++)
+        out->at[i] = k->at[i];
+    out->at[DT_STAMP_ENDED] = now(); /* and later, where parameters move */
 }
 
 extern "C" cudaError_t cuda_decide(cuda_control *control, const cuda_gradient *g,
@@ -170,7 +194,7 @@ static __device__ float adamw(const dt_optim_config &c, const cuda_scalars &s, f
 
 template <typename T, bool MOVES>
 static __global__ void apply_kernel(cuda_control *k, const cuda_segment *table, cuda_gradient g,
-                                    cuda_state state) {
+                                    cuda_state state, cuda_outcome *outcomes) {
     const cuda_segment t = table[blockIdx.y];
     int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= t.n || (MOVES && !k->go))
@@ -189,21 +213,27 @@ static __global__ void apply_kernel(cuda_control *k, const cuda_segment *table, 
     if (!isfinite(p)) /* cuDNN's ReLU may hide it: the next gradient counts it */
         atomicOr(&k->params_bad, 1);
     ((T *)t.copy)[place_of(t, i)] = (T)p;
+    if (MOVES && threadIdx.x == 0)
+        atomicMax(&outcomes[k->work.slot].at[DT_STAMP_ENDED], now());
 }
 
 extern "C" cudaError_t cuda_apply(bool bf16, cuda_control *control, const cuda_segment *table,
                                   int n_segments, int max_n, const cuda_gradient *g,
-                                  const cuda_state *state, cudaStream_t stream) {
+                                  const cuda_state *state, cuda_outcome *outcomes,
+                                  cudaStream_t stream) {
     dim3 grid(blocks((size_t)max_n, THREADS), (unsigned)n_segments);
     cuda_gradient none = {};
     if (bf16 && g)
-        apply_kernel<__nv_bfloat16, true><<<grid, THREADS, 0, stream>>>(control, table, *g, *state);
+        apply_kernel<__nv_bfloat16, true>
+            <<<grid, THREADS, 0, stream>>>(control, table, *g, *state, outcomes);
     else if (bf16)
         apply_kernel<__nv_bfloat16, false>
-            <<<grid, THREADS, 0, stream>>>(control, table, none, *state);
+            <<<grid, THREADS, 0, stream>>>(control, table, none, *state, outcomes);
     else if (g)
-        apply_kernel<float, true><<<grid, THREADS, 0, stream>>>(control, table, *g, *state);
+        apply_kernel<float, true>
+            <<<grid, THREADS, 0, stream>>>(control, table, *g, *state, outcomes);
     else
-        apply_kernel<float, false><<<grid, THREADS, 0, stream>>>(control, table, none, *state);
+        apply_kernel<float, false>
+            <<<grid, THREADS, 0, stream>>>(control, table, none, *state, outcomes);
     return cudaPeekAtLastError();
 }

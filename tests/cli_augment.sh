@@ -66,5 +66,22 @@ rc=0
 "$DTRAIN" eval elastic --data data --last --json >said 2>&1 || rc=$?
 check "eval" [ "$rc" -eq 0 ]
 
+# The simulated device: the queue, graphs and plain launches, two ranks.
+if [ -e "${SIMDEV_DIR:-}/libsimdev_kernels.so" ]; then
+    simulated() { # simulated RANKS ARGUMENTS...
+        local ranks=$1
+        shift
+        rc=0
+        "$SRC/tests/simdev/run" "$MPIRUN" -np "$ranks" "$DTRAIN" "${common[@]}" --device cuda --samples 200 "$@" >said 2>&1 || rc=$?
+    }
+    simulated 1 --out sim-none
+    none=$(digest)
+    simulated 1 --augment elastic --out sim-1
+    want=$(digest)
+    check "simulated: bits of its own" [ "$rc" -eq 0 -a ${#want} -eq 64 -a "$want" != "$none" ]
+    simulated 2 --augment elastic --no-graph --out sim-2
+    check "simulated, 2 ranks, plain launches: the same bits" [ "$rc$(digest)" = "0$want" ]
+fi
+
 echo "$n_passed passed, $n_failed failed"
 [ "$n_failed" -eq 0 ]

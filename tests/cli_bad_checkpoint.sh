@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # timeout: 300
+# sanitizers: yes
 # Checkpoints that cannot be used: for eval, --init and --resume one sentence that names the file and what is wrong with it,
 # exit code 4, no new run, and everything there as it was. --resume takes the one before, if there is one.
 set -euo pipefail

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # timeout: 300
+# sanitizers: yes
 # Data that cannot be used, in every way that comes to mind: one sentence that names the file and what is wrong with it, exit
 # code 3, no run directory, and the files as they were.
 set -euo pipefail

@@ -26,6 +26,9 @@ done
 check "steps, lazy" env SIMDEV_SCHED=lazy "${simulated[@]}" "$CUDA_TESTS/cuda_steps"
 check "steps, random" env SIMDEV_SCHED=random "${simulated[@]}" "$CUDA_TESTS/cuda_steps"
 check "operations" env "${simulated[@]}" "$CUDA_TESTS/cuda_ops"
+for precision in tf32 bf16; do # rounded as tensor cores round, summed as this CPU sums
+    check "operations, $precision" env SIMDEV_CAPABILITY=80 "${simulated[@]}" "$CUDA_TESTS/cuda_ops" $precision
+done
 check "planning by cuDNN" "$CUDA_TESTS/cuda_planning"
 
 # Each call that fails is told, and nothing is left behind: the double counts leaks as failures.

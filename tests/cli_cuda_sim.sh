@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Training on the simulated device: one params_sha256 for every number of ranks, schedule, graph or plain launches, NCCL or host
 # memory, stopped and resumed; near what the CPU finds; and failures of single calls end with 5, or 6 for a peer.
-# timeout: 300
+# timeout: 400
 set -euo pipefail
 if [ -z "${SIMDEV_DIR:-}" ] || [ ! -e "$SIMDEV_DIR/libsimdev_kernels.so" ] ||
     [ ! -e "$(dirname "$DTRAIN")/libdtrain_cuda.so" ]; then
@@ -48,7 +48,34 @@ for schedule in lazy random; do
     same "schedule $schedule" "$(SIMDEV_SCHED=$schedule train 2)"
 done
 same "plain launches" "$(train 2 --no-graph)"
+same "a time line" "$(train 2 --trace trace.json)"
+cat >check.py <<'PY'
+import json
+spans = [e for e in json.load(open("trace.json"))["traceEvents"] if "step" in e.get("args", {})]
+for rank in 0, 1:
+    mine = [e for e in spans if e["pid"] == rank]
+    assert [e["name"] for e in mine] == ["input", "compute", "all-reduce and wait", "update"] * 8, mine
+    assert all(a["ts"] + a["dur"] <= b["ts"] + 0.01 for a, b in zip(mine, mine[1:])), mine
+    assert all(e["dur"] > 0 for e in mine if e["name"] != "input"), mine
+total = sum(e["dur"] for e in spans) / 2e6
+epochs = [e for e in map(json.loads, open("events")) if e["event"] == "epoch"]
+for e in epochs:
+    parts = [e[name + "_seconds"] for name in ("compute", "reduce", "wait")]
+    assert all(p >= 0 for p in parts) and parts[0] > 0 and sum(parts) <= e["seconds"], e
+assert total <= sum(e["seconds"] for e in epochs)
+PY
+check "... has every rank's steps, and the phases add up" python3 check.py
 same "plain launches, one rank" "$(train 1 --no-graph)"
+for precision in tf32 bf16; do # bits of their own, and the same for every number of ranks
+    export SIMDEV_CAPABILITY=80
+    rounded=$(train 1 --precision $precision)
+    check "$precision, two ranks, plain launches" test "$(train 2 --precision $precision --no-graph)" = "$rounded" -a -n "$rounded"
+    check "$precision, not the bits of f32" test "$rounded" != "$truth"
+    unset SIMDEV_CAPABILITY
+done
+code=0
+train 1 --precision bf16 >/dev/null || code=$?
+check "bf16 needs 8.0" test "$code" = 2 -a "$(grep -c 'needs compute capability 8.0' told)" = 1
 same "host memory" "$(train 2 --comm mpi)"
 same "host memory, plain" "$(train 2 --comm mpi --no-graph)"
 same "two ranks on one device" "$(SIMDEV_DEVICES=1 train 2)"

@@ -54,7 +54,12 @@ others = {
     "--all", "--allow-run-as-root", "--bind-to", "--cpus-per-task", "--hostfile", "--install", "--map-by", "--mca", "--mpi",
     "--oversubscribe", "--timeout", "--toolkit",
 }
-build_variables = {"DTRAIN_CUDA_ROOT"}
+for script in ("submit", "dtrain-run"):  # what their heads say that they take
+    with open(os.path.join(source, "launch", script), encoding="utf-8") as file:
+        others |= set(re.findall(r"--[a-z][a-z-]+", file.read().split("\nset ")[0]))
+# and options of sbatch and scancel that the template and the text use
+others |= {"--batch", "--cpu-bind", "--kill-on-bad-exit", "--mpi", "--ntasks-per-node", "--requeue", "--signal"}
+build_variables = {"DTRAIN_CUDA_ROOT", "DTRAIN_SITE"}
 
 
 def say(document, text):

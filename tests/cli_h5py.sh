@@ -82,7 +82,7 @@ COMMON = {
 CHECKPOINT = {**COMMON, "seed": UINT}
 RUN = {
     **COMMON, "seed": INT, "command_line": STR, "hosts": STR, "devices": STR, "ranks": INT, "threads": INT, "workers": INT,
-    "comm_library": STR, "start_time": STR, "end_time": STR, "exit_status": INT, "parameters": INT, "steps_per_epoch": INT,
+    "comm_library": STR, "build": STR, "start_time": STR, "end_time": STR, "exit_status": INT, "parameters": INT, "steps_per_epoch": INT,
     "train_samples": INT, "validation_samples": INT, "test_samples": INT,
     "slowest_host": STR}
 
@@ -127,6 +127,14 @@ for out, n, validation in (("one's run", 1, 0), ("two", 2, 32)):
         assert m.shape[0] == 2 and np.all(m.sum(axis=(1, 2)) == 32) and np.all(m.sum(axis=2) == 8), m
         accuracy = 100 * np.trace(m, axis1=1, axis2=2) / 32
         assert np.allclose(f["epochs/test_accuracy"][()], accuracy), (f["epochs/test_accuracy"][()], accuracy)
+        images = np.fromfile("data/t10k-images-idx3-ubyte", np.uint8)[16:].reshape(-1, 12, 12)
+        wrong = {k: f["mistakes/" + k][()] for k in ("sample", "label", "predicted", "probability", "image")}
+        assert len(wrong["sample"]) == min(24, 32 - np.trace(m[-1])) > 0, wrong
+        assert np.array_equal(wrong["image"], images[wrong["sample"]]) and np.all(wrong["label"] == wrong["sample"] % 4)
+        assert np.all(np.diff(wrong["probability"]) <= 0) and np.all((wrong["probability"] > 0.25) & (wrong["probability"] <= 1))
+        counted = np.zeros_like(m[-1])
+        np.add.at(counted, (wrong["label"], wrong["predicted"]), 1)
+        assert np.all(counted <= m[-1]) and np.trace(counted) == 0, (counted, m[-1])
         assert np.all(np.isnan(f["epochs/validation_loss"][()]) == (validation == 0))
         assert np.all(f["epochs/seconds"][()] > 0)
         chosen = f["epochs/validation_accuracy" if validation else "epochs/test_accuracy"][()]

@@ -30,7 +30,7 @@ compile() { # FILE: the changed source in tree/FILE becomes mutant.o, and kernel
     *.cu)
         "$SIMDEV_NVCC" -c -O1 -std=c++17 -fmad=false -arch=sm_75 -Xcompiler=-fPIC,-fvisibility=hidden "${includes[@]}" \
             "tree/$1" -o mutant.o &&
-            "$SIMDEV_NVCC" -ptx -O3 -std=c++17 -fmad=false -arch=compute_75 "${includes[@]}" "tree/$1" -o mutant.ptx &&
+            "$SIMDEV_NVCC" -ptx -O3 -std=c++17 -fmad=false -arch=compute_80 "${includes[@]}" "tree/$1" -o mutant.ptx &&
             for name in "$build"/generated/simdev_kernels-*.ptx; do
                 [ "$name" = "$build/generated/simdev_kernels-$(basename "$1" .cu).ptx" ] || cat "$name" >>mutant.ptx
             done &&

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # timeout: 200
-# dtrain predict: pictures of every kind and IDX files, one line each, in their order; what cannot be read is told, and the
+# sanitizers: yes
+# dtrain predict and features: pictures of every kind and IDX files, one line each, in their order; what cannot be read is told, and the
 # others are answered all the same. JSON holds all probabilities.
 set -euo pipefail
 n_passed=0 n_failed=0
@@ -85,6 +86,29 @@ check "a picture that is cut: exit code 3" fails 3 "cut.pgm: cut short" run dark
 check "... and one that is not there" grep -q 'none.png' said
 check "... and how many" grep -q '2 of 4 files could not be read' said
 check "... and the others are answered" test "$(cut -d' ' -f1 out | paste -sd' ')" = "dark.pgm blank.pgm"
+# --- features: a sheet for each layer, the filters, the saliency ---
+"$DTRAIN" features run dark.pgm -o sheets/f >said
+check "all sheets are told" test "$(sed 's/^sheets.f.//' said | paste -sd' ')" = "saliency.png filters.png 01-conv1.png 02-relu1.png 03-pool1.png 04-fc1.png"
+sheets() { # each a PNG of some size
+    python3 - <<'PY'
+import glob, struct
+names = glob.glob("sheets/f/*")
+assert len(names) == 6, names
+for name in names:
+    head = open(name, "rb").read(24)
+    width, height = struct.unpack(">II", head[16:])
+    assert head.startswith(b"\x89PNG\r\n") and 200 < width < 2000 and 100 < height < 2000, (name, width, height)
+PY
+}
+check "... and are pictures" sheets
+features() { code=0 && "$DTRAIN" features "$@" >said 2>&1 || code=$?; }
+features run cut.pgm -o sheets/g
+check "features of a picture that is cut: exit code 3, and no folder" test "$code" = 3 -a ! -e sheets/g
+features run dark.pgm light.pgm -o sheets/g
+check "... of two pictures" test "$code" = 2
+features run dark.pgm -o dark.pgm
+check "... where a file is" test "$code" = 4
+
 check "a text is no picture" fails 3 "no picture that is read here" run "$0"
 check "labels are no pictures" fails 3 "1 dimensions; pictures have 3" run data/t10k-labels-idx1-ubyte
 check "no picture at all" fails 2 "predict needs arguments: dtrain predict CHECKPOINT IMAGE..." run

@@ -74,7 +74,7 @@ check "a file is what it says that it is, not what it is called" "$DTRAIN" repor
 
 # --- runs ---
 for seed in 1 2; do
-    "$MPIRUN" -np 2 "$DTRAIN" "${small[@]:0:12}" --seed $seed --quiet --out run$seed >said 2>&1
+    "$MPIRUN" -np 2 "$DTRAIN" "${small[@]:0:12}" --seed $seed --lr 0.0005 --quiet --out run$seed >said 2>&1
 done
 check "runs are laid over each other" "$DTRAIN" report run1 run2/run.h5 -o runs >said
 runs() {
@@ -86,8 +86,27 @@ runs() {
 }
 check "with curves, phases and confusion" runs
 check "and the options that differ" bash -c 'grep -q "^seed,1,2" runs/differences.csv && ! grep -q "^batch," runs/differences.csv'
+digits() { # as many pictures as mistakes in the table, the page carries them, and asks for nothing else
+    local n
+    n=$(grep -o '<img [^>]*src="data:image/png;base64,[A-Za-z0-9+/=]*">' runs/index.html | wc -l)
+    [ "$n" -ge 2 ] && [ "$n" -eq $(($(cat runs/mistakes-*.csv | wc -l) - $(find runs -name 'mistakes-*.csv' | wc -l))) ] &&
+        ! grep -oE '(src|href)="[^"#]+' runs/index.html | grep -vE '="(data:|[a-z0-9-]+\.(csv|svg|png)$)'
+}
+check "and the most confident mistakes as digits" digits
 # shellcheck disable=SC2016
 check "and both digests of the parameters" bash -c '[ "$(grep ^params_sha256 runs/origin.csv | grep -oE "[0-9a-f]{64}" | sort -u | wc -l)" -eq 2 ]'
+
+long=$PWD/$(printf 'ä%.0s' {1..60})/1 other=$PWD/b/$(printf 'ä%.0s' {1..60})/1
+mkdir -p "$long" "$other" && cp run1/run.h5 "$long" && cp run2/run.h5 "$other"
+cat >labels.py <<'PY'
+text = open("labels/loss.svg", encoding="utf-8").read()
+name = "…" + 27 * "ä" + "/1"
+assert text.count("1: " + name + " training") == 1 and text.count("2: " + name + " test") == 1, text
+PY
+labels() { # long names are cut between characters, and told from each other
+    "$DTRAIN" report "$long" "$other" -o labels >said && python3 labels.py
+}
+check "long names" labels
 
 # --- what cannot be ---
 check "a file that is not there" fails 4 "nowhere.h5" nowhere.h5

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # timeout: 180
+# sanitizers: yes
 # A run that was ended in any way goes on with other numbers of ranks and threads, and ends with the bits of a run that was
 # never ended. What cannot be written does not stop a run. Shown on data made here.
 set -euo pipefail

@@ -141,6 +141,16 @@ kill -TERM "$job"
 finished
 check "a second signal ends at once ($rc)" [ "$rc" -eq 143 ]
 
+# SIGUSR1 may come twice, from Slurm and by way of mpirun.
+start "$DTRAIN" train --data data --model cnn --batch 1600 --micro-batch 1600 --threads 1 --out often
+wait_for amid_evaluation often
+for _ in 1 2 3; do
+    kill -USR1 "$job"
+    sleep 0.1
+done
+finished
+check "SIGUSR1 again is the same wish ($rc)" [ "$rc" -eq 75 ]
+
 # Nothing to save: the usual effect of a signal, at once.
 start "$DTRAIN" bench --threads 1
 wait_for grep -q 'dtrain bench' said

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # timeout: 120
+# sanitizers: yes
 # What `dtrain train` and `dtrain eval` make of bad input: one sentence that names the file, option or step, the documented
 # exit code, and nothing lost. And what they leave behind when all is well. On data made here.
 set -euo pipefail

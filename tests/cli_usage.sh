@@ -74,7 +74,7 @@ check "a misspelt variable is warned about" grep -q 'warning: DTRAIN_BATHC .* DT
 check "other variables are not" test "$(grep -c warning err.txt)" = 1
 
 # --- help ---
-for command in train sweep eval devices bench doctor; do
+for command in train sweep report eval predict export serve devices bench doctor; do
     run "$DTRAIN" "$command" --help
     check "$command --help" test "$code" = 0 -a ! -s err.txt
     check "$command --help: usage" has "Usage: dtrain"

@@ -32,6 +32,7 @@ static inline void contract_train(const dt_backend *be, int threads, contract_tr
     dt_device_config config = rig_config();
     config.threads = threads;
     config.label_smoothing = 0.1f;
+    config.augment = DT_AUGMENT_ELASTIC;
     memset(t, 0, sizeof *t);
     contract_open(&r, be, config);
     for (int step = 0; step < 3; step++) {

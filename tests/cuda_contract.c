@@ -14,5 +14,7 @@ int main(void) {
     contract_fingerprint(be);
     contract_same_bits(be);
     contract_ranges(be);
+    contract_augment(be, contract_in);
+    contract_augment(be, (dt_shape){1, 9, 14});
     return t_finish();
 }

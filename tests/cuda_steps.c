@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <time.h>
 #include "io/clock.h"
+#include "model/cuda_dnn.h"
 #include "tests/rig.h"
 
 static const char spec[] =
@@ -52,10 +53,21 @@ static void train_plainly(rig *r, trace *t) {
     T_OK(r->be->get_state(r->device, t->params, (float *const[2]){t->momentum, NULL}));
 }
 
+/* In their order, not before a step was submitted, and not after it was collected. */
+static void check_times(const dt_step_outcome *out, double submitted) {
+    double last = submitted;
+    for (int i = 0; i < DT_N_STAMPS; i++) {
+        T_CHECK(out->at[i] >= last - 1e-6);
+        last = out->at[i];
+    }
+    T_CHECK(last <= dt_now() + 1e-6);
+}
+
 /* All steps of an epoch are queued, and collected while those of the next one are. */
 static dt_status train_queued(rig *r, trace *t) {
     int64_t samples[MICROS * M];
     int n = 0, collected = 0;
+    double last = dt_now();
     bool done;
     for (int epoch = 0; epoch < N_EPOCHS; epoch++) {
         dt_work work = work_of(r, samples, epoch);
@@ -69,6 +81,8 @@ static dt_status train_queued(rig *r, trace *t) {
             dt_step_outcome out;
             DT_TRY(r->be->collect(r->device, true, &done, &out));
             T_CHECK(done && out.votes == (collected == 4));
+            check_times(&out, last);
+            last = out.at[DT_STAMP_ENDED];
             t->norms[collected] = out.norm;
             memcpy(t->sums[collected], out.sums, sizeof out.sums);
         }
@@ -95,6 +109,7 @@ static void test_same_bits(bool exact) {
         T_CHECK(usage.launches_micro > 10 && usage.launches_last > usage.launches_micro);
         T_CHECK(usage.launches_replay == (graph ? 2 : 0));
         T_CHECK(usage.device_bytes > r.net->n_params * 16);
+        T_CHECK(usage.device_bytes < CONV_WORKSPACE_MAX + (64 << 20));
         rig_close(&r);
     }
 }
@@ -133,10 +148,11 @@ static void test_stopped(void) {
 static atomic_bool is_held;
 
 static void hold(void *unused) {
-    const struct timespec pause = {.tv_nsec = 1000000};
+    const struct timespec pause = {.tv_nsec = 10000000};
     (void)unused;
-    while (atomic_load(&is_held))
+    do
         nanosleep(&pause, NULL);
+    while (atomic_load(&is_held));
 }
 
 static dt_status hanging_sum(void *ctx, int64_t *v, size_t n, void *stream) {
@@ -173,8 +189,11 @@ static void test_hung(void) {
     T_OK(r.be->idle(r.device, &idle));
     T_CHECK(!done && !idle && dt_now() - begin < 20);
     atomic_store(&is_held, false);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         T_OK(r.be->collect(r.device, true, &done, &out));
+        check_times(&out, begin);
+        T_CHECK(out.at[DT_STAMP_SUMMED] - out.at[DT_STAMP_COMPUTED] > 0.009);
+    }
     while (!idle)
         T_OK(r.be->idle(r.device, &idle));
     rig_close(&r);

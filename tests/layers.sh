@@ -24,6 +24,7 @@ cuda.*_api\.h                *      12
 cudnn.*\.h                   model  4
 cublas.*\.h                  model  2
 nccl\.h                      dist   1
+microhttpd\.h                launch 1
 TABLE
 }
 
@@ -102,5 +103,6 @@ plant launch/gpu.c '#include <cuda_runtime_api.h>'
 plant dist/comm_mpi.c '#include <nccl.h>'
 plant launch/cuda_plugin.c '#include <cudnn.h>'
 plant launch/cuda_plugin.c '#include <mpi.h>'
+plant launch/serve.c '#include <microhttpd.h>'
 [ "$missed" -eq 0 ] || exit 1
 echo "floors kept"

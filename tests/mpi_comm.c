@@ -227,10 +227,15 @@ static void test_split(void) {
         T_OK(dt_comm_allgather(part, &mine, sizeof mine, ranks));
         for (int r = 0; r < members; r++)
             T_CHECK(ranks[r] % 2 == rank % 2 && (r == 0 || ranks[r] < ranks[r - 1]));
-        if (rank == 1)
+        int failing =
+            size > 3 ? 3 : 1; /* number 0 of its part, and called by its own all the same */
+        if (rank == failing)
             T_CHECK(dt_comm_agree(part, dt_fail(DT_EIO, "a file of a part")) == DT_EIO);
         else
             T_CHECK(dt_comm_agree(part, DT_OK) == (rank % 2 ? DT_EIO : DT_OK));
+        if (rank % 2 && rank != failing)
+            T_CHECK(strncmp(dt_error(), "rank 3 (", 8) == 0);
+        T_CHECK(dt_comm_number(part, dt_comm_rank(part)) == rank);
     }
     dt_comm_free(&part);
     T_CHECK(part == NULL);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "dist/comm.h"
+#include "io/clock.h"
 #include "model/backend.h"
 #include "tests/t.h"
 
@@ -63,11 +64,16 @@ static inline dt_status queued_collect(dt_device *device, bool wait, bool *done,
                     .epoch = step->epoch};
     dt_gradient buffer = queued.inner->buffer(device);
     *out = (dt_step_outcome){.votes = step->vote_stop};
+    out->at[DT_STAMP_BEGAN] = dt_now();
     DT_TRY(queued.inner->gradient(device, &work, NULL, NULL));
+    out->at[DT_STAMP_COMPUTED] = dt_now();
     DT_TRY(dt_comm_sum_i64(queued.comm, buffer.sums, buffer.n_sums));
     DT_TRY(dt_comm_sum_i64(queued.comm, &out->votes, 1));
+    out->at[DT_STAMP_SUMMED] = dt_now();
     memcpy(out->sums, buffer.sums + (buffer.n_sums - DT_N_SUMS), sizeof out->sums);
-    return queued.inner->update(device, &step->update, &out->norm);
+    DT_TRY(queued.inner->update(device, &step->update, &out->norm));
+    out->at[DT_STAMP_ENDED] = dt_now();
+    return DT_OK;
 }
 
 /* inner with a queue, for ranks of comm. */

@@ -39,7 +39,7 @@ def check_data_sets(f):
     for name in names:
         x = f[name]
         check(x.fletcher32 and x.chunks and not x.compression, f"{name}: Fletcher-32, chunked, plain")
-        check(x.dtype in ("<f4", "<f8", "<i8"), f"{name}: little-endian, {x.dtype}")
+        check(x.dtype in ("<f4", "<f8", "<i8", "u1"), f"{name}: little-endian, {x.dtype}")
         x[()]  # reads, and verifies, every chunk
 
 

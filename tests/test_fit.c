@@ -209,6 +209,19 @@ static void test_step_uncertain(void) {
     T_NEAR(b.value, 5e-4 + 64e-3, 0, 0.01);
 }
 
+/* Waits with spikes that the steps' medians do not have. */
+static void test_step_spikes(void) {
+    static dt_step_model m;
+    dt_step_time times[] = {made(1, 1, 8),  made(2, 1, 8),  made(1, 1, 16), made(2, 1, 16),
+                            made(1, 1, 32), made(2, 1, 32), made(1, 1, 64), made(2, 1, 64)};
+    for (int i = 0; i < 8; i++)
+        times[i].wait *= 4;
+    T_CHECK(dt_step_fit(times, 8, &m));
+    T_NEAR(m.terms.jitter, 0.03, 1e-9, 0);
+    for (size_t i = 0; i < 8; i++)
+        T_NEAR(dt_step_left_out(times, 8, i, same_batch), 0, 1e-3, 0);
+}
+
 /* One configuration of several ranks does not tell what an all-reduce varies by, none not what it
  * takes. */
 static void test_step_unknown(void) {
@@ -250,6 +263,7 @@ int main(void) {
     test_step_outlier();
     test_step_uncertain();
     test_step_unknown();
+    test_step_spikes();
     test_step_refused();
     return t_finish();
 }

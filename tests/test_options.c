@@ -66,6 +66,30 @@ static void test_values(void) {
         T_OK(dt_option_set(option, option->name, option->initial, &o));
 }
 
+/* Command line > environment > recipe > default, wherever the recipe stands. */
+static void test_recipe(void) {
+    T_OK(parse(""));
+    T_CHECK(o.recipe == DT_RECIPE_PLAIN && o.augment == DT_AUGMENT_NONE);
+    T_OK(parse("--recipe robust"));
+    T_CHECK(o.recipe == DT_RECIPE_ROBUST && o.augment == DT_AUGMENT_ELASTIC && o.epochs == 20);
+    T_CHECK(o.batch == 256 && o.lr == 0.003 && strstr(o.model, "dropout"));
+    T_OK(parse("--epochs 3 --model fast --lr auto --recipe robust --augment affine"));
+    T_CHECK(o.epochs == 3 && o.lr == -1 && o.augment == DT_AUGMENT_AFFINE);
+    T_CHECK(strcmp(o.model, "fast") == 0);
+    T_OK(parse("--recipe robust --recipe plain"));
+    T_CHECK(o.epochs == 3 && o.augment == DT_AUGMENT_NONE && strcmp(o.model, "cnn") == 0);
+    setenv("DTRAIN_EPOCHS", "4", 1);
+    setenv("DTRAIN_RECIPE", "robust", 1);
+    T_OK(parse("sweep --seeds 2 --augment none"));
+    T_CHECK(o.command == DT_CMD_SWEEP && o.epochs == 4 && o.seeds == 2);
+    T_CHECK(o.augment == DT_AUGMENT_NONE && strstr(o.model, "dropout"));
+    T_OK(parse("eval runs/x"));
+    T_CHECK(strcmp(o.checkpoint, "runs/x") == 0);
+    unsetenv("DTRAIN_EPOCHS");
+    unsetenv("DTRAIN_RECIPE");
+    T_FAILS(parse("--recipe sturdy"), DT_EUSAGE, "'sturdy' is none of plain|robust");
+}
+
 static void test_refused(void) {
     T_FAILS(parse("--btach 3"), DT_EUSAGE, "unknown option --btach; did you mean --batch?");
     T_FAILS(parse("--lable-smoothing 0"), DT_EUSAGE, "did you mean --label-smoothing?");
@@ -262,6 +286,7 @@ int main(void) {
     test_sweep();
     test_defaults();
     test_values();
+    test_recipe();
     test_refused();
     test_durations();
     test_environment();

@@ -184,6 +184,50 @@ static void test_slowest(void) {
                  "that is rank 1 on snail."));
 }
 
+/* Epochs in which a rank held up the others, of a run that tells. */
+static void runs_part(dt_page *page, const dt_sweep *unused) {
+    static const char *const columns[] = {"slowest_rank", "slowest_seconds"};
+    static const double slow[2][3] = {{NAN, 1, NAN}, {NAN, 0.5, NAN}};
+    const char *name = "tortoise";
+    dt_run *run;
+    (void)unused;
+    T_OK(dt_run_create(2, 2, &run));
+    for (int64_t epoch = 1; epoch <= 3; epoch++) {
+        double values[DT_TABLE_COLUMNS], phases[DT_RANK_COLUMNS * 2] = {0};
+        const int64_t confusion[4] = {5, 1, 0, 4};
+        for (int c = 0; c < DT_TABLE_COLUMNS; c++)
+            values[c] = 2;
+        T_OK(dt_table_add(&run->epochs, epoch, values));
+        T_OK(dt_run_add_confusion(run, confusion));
+        T_OK(dt_run_add_ranks(run, epoch, phases));
+    }
+    for (int i = 0; i < 2; i++) { /* as a column of the file, or as one more */
+        int c = 0;
+        while (c < run->epochs.n_columns && strcmp(run->epochs.column[c].name, columns[i]) != 0)
+            c++;
+        if (c == run->epochs.n_columns) {
+            run->epochs.column[c] = (dt_column){.name = columns[i], .v = malloc(sizeof slow[i])};
+            run->epochs.n_columns++;
+        }
+        memcpy(run->epochs.column[c].v, slow[i], sizeof slow[i]);
+    }
+    dt_report_runs(page, (const dt_run *const *)&run, &name, 1);
+    dt_run_free(&run);
+}
+
+static void test_straggler(void) {
+    char line[256] = "", csv[1024] = "";
+    begin(8);
+    draw(runs_part);
+    FILE *f = fopen("page/stragglers.csv", "r");
+    while (f && fgets(line, sizeof line, f))
+        strncat(csv, line, sizeof csv - strlen(csv) - 1);
+    if (f)
+        fclose(f);
+    T_CHECK(strcmp(csv, "run,epoch,slowest rank,cost s,cost %\r\ntortoise,2,1,0.50,25\r\n") == 0);
+    T_CHECK(says("held up the others"));
+}
+
 int main(void) {
     T_BEGIN(120);
     if (dt_gnuplot_find() != DT_OK) {
@@ -197,6 +241,7 @@ int main(void) {
     test_knee();
     test_bits();
     test_slowest();
+    test_straggler();
     dt_sweep_free(&sweep);
     free(page_text);
     return t_finish();

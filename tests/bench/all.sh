@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 cd "$root"
 names=("$@")
-[ $# -gt 0 ] || names=(peak time_to_99 accuracy workers exact startup torch)
+[ $# -gt 0 ] || names=(peak time_to_99 accuracy workers exact startup serve torch)
 export BENCH_ROWS=$scratch/rows
 : >"$BENCH_ROWS"
 

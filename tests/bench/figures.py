@@ -2,7 +2,7 @@
 """figures.py WHAT FILE: one figure a line out of JSON lines that a program printed; for the scripts of this folder.
 
 rates      images/s of the training steps of every epoch       (train --json)
-accuracy   test accuracy after the last epoch, percent         (train --json)
+accuracy   test accuracy after the last epoch, percent         (train --json, eval --json)
 flop       of one image and step: forward, and backward without the input gradient of the first layer (train --json)
 started    when the run was ready for its first step (log.jsonl)
 A.B.C      the value under these keys of the last object; "null" if it is null
@@ -28,7 +28,7 @@ def figures(what, events):
     if what == "rates":
         return [e["images_per_second"] for e in epochs]
     if what == "accuracy":
-        return [epochs[-1]["test_accuracy"]]
+        return [epochs[-1]["test_accuracy"] if epochs else events[-1]["accuracy"]]
     if what == "flop":
         return [flop(events[0])]
     if what == "started":

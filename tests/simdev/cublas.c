@@ -1,4 +1,5 @@
-/* tests/simdev/cublas.c - the double of cuBLAS: products of float matrices, column by column.
+/* tests/simdev/cublas.c - the double of cuBLAS: products of matrices of float or bfloat16, column
+ * by column, with float sums; in TF32 what is multiplied is rounded first.
  *
  * The workspace is looked at: a product without one of the caller's own, since the last
  * cublasSetStream, is a misuse here, as cuBLAS would take one of its own, and with it bits that
@@ -8,6 +9,7 @@
 #include <cublas_v2.h>
 #include <stdlib.h>
 #include "gemm.h"
+#include "rounding.h"
 
 enum { TOUCHED_BYTES = 4096 }; /* of the workspace: enough to see two streams share it */
 
@@ -125,14 +127,28 @@ typedef struct {
     bool turn_a, turn_b;
     size_t m, n, k, lda, ldb, ldc;
     float alpha, beta;
-    const float *a, *b;
-    float *c;
+    const void *a, *b;
+    void *c;
+    bool is_bf16, is_tf32; /* of a and b */
+    size_t c_size;         /* bytes of an element: 2, bfloat16, or 4 */
     void *workspace;
     size_t nbytes;
 } product;
 
-static size_t extent(size_t rows, size_t columns, size_t ld) {
-    return ((columns - 1) * ld + rows) * sizeof(float);
+static float *operand(const product *p, const void *values, size_t rows, size_t columns, size_t ld,
+                      const char *name) {
+    size_t n = (columns - 1) * ld + rows;
+    const void *found = sim_use(values, n * (p->is_bf16 ? 2 : 4), SIM_READ, name);
+    return sim_widened(found, n, p->is_bf16, p->is_tf32);
+}
+
+static void store(const product *p, char *column, size_t i, float v) {
+    if (p->c_size == 2) {
+        ((uint16_t *)(void *)column)[i] = sim_to_bf16(v);
+        return;
+    }
+    float *to = (float *)(void *)column + i;
+    *to = p->beta != 0 ? v + p->beta * *to : v;
 }
 
 /* C = alpha A B + beta C by columns is, by rows, C' = B' A' : n rows of m. */
@@ -143,12 +159,13 @@ static int run_product(void *args) {
                 "cuBLAS's workspace");
     size_t a_rows = p->turn_a ? p->k : p->m, a_columns = p->turn_a ? p->m : p->k;
     size_t b_rows = p->turn_b ? p->n : p->k, b_columns = p->turn_b ? p->k : p->n;
-    const float *a = sim_use(p->a, extent(a_rows, a_columns, p->lda), SIM_READ, "A");
-    const float *b = sim_use(p->b, extent(b_rows, b_columns, p->ldb), SIM_READ, "B");
+    float *a = operand(p, p->a, a_rows, a_columns, p->lda, "A");
+    float *b = operand(p, p->b, b_rows, b_columns, p->ldb, "B");
     sim_mode mode = p->beta != 0 ? SIM_UPDATE : SIM_WRITE;
-    float *c = NULL;
+    size_t pitch = p->ldc * p->c_size;
+    char *c = NULL;
     for (size_t j = 0; j < p->n; j++) { /* a column each: what is between them is not touched */
-        float *column = sim_use(p->c + j * p->ldc, p->m * sizeof *c, mode, "C");
+        char *column = sim_use((char *)p->c + j * pitch, p->m * p->c_size, mode, "C");
         c = c ? c : column;
     }
     float *packed = malloc(p->k * p->m * sizeof *packed), *sum = calloc(p->n * p->m, sizeof *sum);
@@ -159,49 +176,20 @@ static int run_product(void *args) {
             packed[q * p->m + i] = p->turn_a ? a[i * p->lda + q] : a[q * p->lda + i];
     sim_gemm(p->n, p->m, p->k, b, p->turn_b ? 1 : p->ldb, p->turn_b ? p->ldb : 1, packed, sum);
     for (size_t j = 0; j < p->n; j++)
-        for (size_t i = 0; i < p->m; i++) {
-            float *to = &c[j * p->ldc + i], v = p->alpha * sum[j * p->m + i];
-            *to = p->beta != 0 ? v + p->beta * *to : v;
-        }
+        for (size_t i = 0; i < p->m; i++)
+            store(p, c + j * pitch, i, p->alpha * sum[j * p->m + i]);
+    free(a);
+    free(b);
     free(packed);
     free(sum);
     return SIM_DONE;
 }
 
-SIM_API cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t turn_a,
-                                      cublasOperation_t turn_b, int m, int n, int k,
-                                      const float *alpha, const float *a, int lda, const float *b,
-                                      int ldb, const float *beta, float *c, int ldc) {
-    if (!known(handle))
-        return CUBLAS_STATUS_NOT_INITIALIZED;
-    if (sim_fails("cublasSgemm"))
-        return CUBLAS_STATUS_EXECUTION_FAILED;
-    bool at = turn_a != CUBLAS_OP_N, bt = turn_b != CUBLAS_OP_N;
-    if (m < 0 || n < 0 || k < 0 || lda < (at ? k : m) || ldb < (bt ? n : k) || ldc < m || lda < 1 ||
-        ldb < 1 || ldc < 1 || handle->pointers != CUBLAS_POINTER_MODE_HOST)
-        return CUBLAS_STATUS_INVALID_VALUE;
-    if (m == 0 || n == 0 || k == 0)
-        return CUBLAS_STATUS_SUCCESS;
-    if (!handle->workspace)
-        sim_violation("cublasSgemm without a workspace of the caller's since cublasSetStream");
-    product p = {.turn_a = at,
-                 .turn_b = bt,
-                 .m = (size_t)m,
-                 .n = (size_t)n,
-                 .k = (size_t)k,
-                 .lda = (size_t)lda,
-                 .ldb = (size_t)ldb,
-                 .ldc = (size_t)ldc,
-                 .alpha = *alpha,
-                 .beta = *beta,
-                 .a = a,
-                 .b = b,
-                 .c = c,
-                 .workspace = handle->workspace,
-                 .nbytes = handle->workspace ? handle->nbytes : 0};
-    return sim_enqueue(handle->stream, run_product, &p, sizeof p, "product")
-               ? CUBLAS_STATUS_EXECUTION_FAILED
-               : CUBLAS_STATUS_SUCCESS;
+static int capability(void) {
+    int device = 0, major = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    return major;
 }
 
 SIM_API cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t turn_a,
@@ -211,8 +199,44 @@ SIM_API cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t tur
                                     void *c, cudaDataType c_type, int ldc,
                                     cublasComputeType_t compute, cublasGemmAlgo_t algorithm) {
     (void)algorithm;
-    if (a_type != CUDA_R_32F || b_type != CUDA_R_32F || c_type != CUDA_R_32F ||
-        (compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_PEDANTIC))
+    if (!known(handle))
+        return CUBLAS_STATUS_NOT_INITIALIZED;
+    if (sim_fails("cublasSgemm"))
+        return CUBLAS_STATUS_EXECUTION_FAILED;
+    bool is_bf16 = a_type == CUDA_R_16BF, is_tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+    bool is_half = c_type == CUDA_R_16BF;
+    if ((a_type != CUDA_R_32F && !is_bf16) || b_type != a_type ||
+        (c_type != CUDA_R_32F && !(is_half && is_bf16)) ||
+        (compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_PEDANTIC && !is_tf32) ||
+        ((is_bf16 || is_tf32) && capability() < 8) || (is_half && *(const float *)beta != 0))
         return CUBLAS_STATUS_NOT_SUPPORTED;
-    return cublasSgemm_v2(handle, turn_a, turn_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    bool at = turn_a != CUBLAS_OP_N, bt = turn_b != CUBLAS_OP_N;
+    if (m < 0 || n < 0 || k < 0 || lda < (at ? k : m) || ldb < (bt ? n : k) || ldc < m || lda < 1 ||
+        ldb < 1 || ldc < 1 || handle->pointers != CUBLAS_POINTER_MODE_HOST)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    if (m == 0 || n == 0 || k == 0)
+        return CUBLAS_STATUS_SUCCESS;
+    if (!handle->workspace)
+        sim_violation("a product without a workspace of the caller's since cublasSetStream");
+    product p = {.turn_a = at,
+                 .turn_b = bt,
+                 .m = (size_t)m,
+                 .n = (size_t)n,
+                 .k = (size_t)k,
+                 .lda = (size_t)lda,
+                 .ldb = (size_t)ldb,
+                 .ldc = (size_t)ldc,
+                 .alpha = *(const float *)alpha,
+                 .beta = *(const float *)beta,
+                 .a = a,
+                 .b = b,
+                 .c = c,
+                 .is_bf16 = is_bf16,
+                 .is_tf32 = is_tf32,
+                 .c_size = is_half ? 2 : 4,
+                 .workspace = handle->workspace,
+                 .nbytes = handle->workspace ? handle->nbytes : 0};
+    return sim_enqueue(handle->stream, run_product, &p, sizeof p, "product")
+               ? CUBLAS_STATUS_EXECUTION_FAILED
+               : CUBLAS_STATUS_SUCCESS;
 }

@@ -2,15 +2,19 @@
  *
  * A descriptor is a list of attributes until it is finalized; then what it means is worked out and
  * kept by value, so that nothing refers to another descriptor later. Known graphs: convolution,
- * optionally + bias, optionally ReLU; either gradient of a convolution. Two engines are offered: 1,
- * which says that it is not deterministic and must not be used, and 0. Float only.
+ * optionally + bias, optionally ReLU; either gradient of a convolution. Four engines are offered,
+ * in the order 3, 1, 2, 0. Of them 3 wants a workspace that no training should grant, 1 says that
+ * it is not deterministic, and 2 (from capability 8.0) says that it rounds floats for tensor cores,
+ * and does so; 0 is as good as it looks. Tensors of float, or of bfloat16 from capability 8.0.
  *
  * Shapes that cuDNN refuses are refused: test_simdev_dnn.c compares with the real library. */
 #include "dnn.h"
 
 #include <stdlib.h>
 
-enum { MAX_ATTRIBUTES = 16, MAX_BYTES = 128, N_ENGINES = 2, WORKSPACE_BYTES = 4096 };
+enum { MAX_ATTRIBUTES = 16, MAX_BYTES = 128, N_ENGINES = 4, WORKSPACE_BYTES = 4096 };
+enum { GREEDY = 3, UNSTEADY = 1, ROUNDING = 2 }; /* engines */
+#define GREEDY_BYTES (2ll << 30)
 
 struct cudnnContext {
     cudaStream_t stream;
@@ -377,9 +381,21 @@ static cudnnStatus_t make_graph(descriptor *d) {
     return CUDNN_STATUS_SUCCESS;
 }
 
-static bool simulated(const dnn_graph *g) {
-    return g->x.type == CUDNN_DATA_FLOAT && g->w.type == CUDNN_DATA_FLOAT &&
-           g->y.type == CUDNN_DATA_FLOAT && (!g->has_bias || g->bias.type == CUDNN_DATA_FLOAT);
+static bool has_tensor_cores(void) {
+    int device = 0, major = 0;
+    cudaGetDevice(&device);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    return major >= 8;
+}
+
+/* All of one type, which is float, or bfloat16 where the device has it. */
+static bool simulated(const dnn_graph *g, int64_t engine) {
+    const cudnnDataType_t type = g->x.type;
+    if (g->w.type != type || g->y.type != type || (g->has_bias && g->bias.type != type))
+        return false;
+    if (type == CUDNN_DATA_BFLOAT16)
+        return engine != ROUNDING && has_tensor_cores();
+    return type == CUDNN_DATA_FLOAT && (engine != ROUNDING || has_tensor_cores());
 }
 
 /* Descriptors that carry on what one part of theirs has worked out. */
@@ -401,8 +417,9 @@ static cudnnStatus_t make_engine(descriptor *d) {
     if (!values(d, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &d->engine) ||
         d->engine < 0 || d->engine >= N_ENGINES)
         return bad("no such engine");
-    return simulated(&d->graph) ? CUDNN_STATUS_SUCCESS
-                                : fail(CUDNN_STATUS_NOT_SUPPORTED, "only float is simulated");
+    return simulated(&d->graph, d->engine)
+               ? CUDNN_STATUS_SUCCESS
+               : fail(CUDNN_STATUS_NOT_SUPPORTED, "this engine does not compute in this type here");
 }
 
 static cudnnStatus_t make_pack(const descriptor *d) {
@@ -474,17 +491,31 @@ static cudnnStatus_t give(void *handle, cudnnBackendDescriptorType_t type, const
 }
 
 static cudnnStatus_t read_results(const descriptor *d, int64_t max, int64_t *n, void **out) {
-    static const int64_t order[N_ENGINES] = {1, 0};
-    *n = simulated(&d->graph) ? N_ENGINES : 0;
-    if (!out)
-        return CUDNN_STATUS_SUCCESS;
-    *n = max < *n ? max : *n;
-    for (int64_t i = 0; i < *n; i++) {
-        cudnnStatus_t status =
-            give(out[i], CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &d->graph, order[i]);
+    static const int64_t order[N_ENGINES] = {GREEDY, UNSTEADY, ROUNDING, 0};
+    *n = 0;
+    for (int i = 0; i < N_ENGINES; i++) {
+        if (!simulated(&d->graph, order[i]) || (out && *n == max))
+            continue;
+        cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
+        if (out)
+            status = give(out[*n], CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &d->graph, order[i]);
         if (status)
             return status;
+        ++*n;
     }
+    return CUDNN_STATUS_SUCCESS;
+}
+
+static cudnnStatus_t read_notes(int64_t engine, int64_t max, int64_t *n,
+                                cudnnBackendNumericalNote_t *out) {
+    static const cudnnBackendNumericalNote_t unsteady[] = {CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC},
+                                             rounding[] = {
+                                                 CUDNN_NUMERICAL_NOTE_TENSOR_CORE,
+                                                 CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS};
+    const cudnnBackendNumericalNote_t *notes = engine == UNSTEADY ? unsteady : rounding;
+    *n = engine == UNSTEADY ? 1 : engine == ROUNDING ? 2 : 0;
+    for (int64_t i = 0; out && i < *n && i < max; i++)
+        out[i] = notes[i];
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -515,14 +546,11 @@ SIM_API cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const ha
         *n = 0;
         return CUDNN_STATUS_SUCCESS;
     case CUDNN_ATTR_ENGINE_NUMERICAL_NOTE:
-        *n = d->engine == 1;
-        if (d->engine == 1 && out && max > 0)
-            *(cudnnBackendNumericalNote_t *)out = CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
-        return CUDNN_STATUS_SUCCESS;
+        return read_notes(d->engine, max, n, out);
     case CUDNN_ATTR_ENGINE_GLOBAL_INDEX:
         return read_number(d->engine, n, out);
     case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
-        return read_number(WORKSPACE_BYTES, n, out);
+        return read_number(d->engine == GREEDY ? GREEDY_BYTES : WORKSPACE_BYTES, n, out);
     default:
         break;
     }
@@ -557,7 +585,9 @@ SIM_API cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDesc
         return bad("plan or pack is not finalized");
     if (sim_fails("cudnnBackendExecute"))
         return fail(CUDNN_STATUS_EXECUTION_FAILED, "planned failure");
-    dnn_job job = {.graph = p->graph, .workspace_bytes = WORKSPACE_BYTES};
+    dnn_job job = {.graph = p->graph,
+                   .is_tf32 = p->engine == ROUNDING,
+                   .workspace_bytes = p->engine == GREEDY ? GREEDY_BYTES : WORKSPACE_BYTES};
     job.x = address(v, &p->graph.x), job.w = address(v, &p->graph.w);
     job.y = address(v, &p->graph.y);
     if (p->graph.has_bias)

@@ -25,6 +25,7 @@ typedef struct {
 
 typedef struct {
     dnn_graph graph;
+    bool is_tf32; /* what is multiplied is rounded */
     void *x, *w, *y, *bias, *workspace;
     size_t workspace_bytes;
 } dnn_job;

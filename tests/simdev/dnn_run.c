@@ -1,4 +1,5 @@
-/* tests/simdev/dnn_run.c - a convolution and its two gradients in float, by lowering to a product.
+/* tests/simdev/dnn_run.c - a convolution and its two gradients in float, by lowering to a product;
+ * tensors of bfloat16 are widened before and rounded after.
  *
  * Any strides are taken (channels first or last): samples are packed, computed, and written back.
  * Slow but plain; what it computes is compared with the trainer's own reference in tests. */
@@ -6,6 +7,7 @@
 
 #include <stdlib.h>
 #include "gemm.h"
+#include "rounding.h"
 
 typedef struct {
     int64_t c, h, w, k, r, s, oh, ow;
@@ -30,7 +32,11 @@ static size_t extent(const dnn_tensor *t) {
     int64_t last = 0;
     for (int i = 0; i < t->n_dims; i++)
         last += (t->dim[i] - 1) * t->stride[i];
-    return (size_t)(last + 1) * sizeof(float);
+    return (size_t)(last + 1);
+}
+
+static size_t bytes_of(const dnn_tensor *t) {
+    return extent(t) * (t->type == CUDNN_DATA_BFLOAT16 ? 2 : 4);
 }
 
 static float *floats(size_t n) {
@@ -145,22 +151,46 @@ static void filter_gradient(const dnn_graph *g, const float *x, float *dw, const
     free(sum), free(sample), free(columns), free(turned), free(out);
 }
 
+/* A tensor's values as floats, in memory of the caller's; those of a result are written back. */
+static float *open_tensor(const dnn_job *j, const dnn_tensor *t, void *device, bool result,
+                          const char *name, void **bytes) {
+    *bytes = sim_use(device, bytes_of(t), result ? SIM_WRITE : SIM_READ, name);
+    return result ? floats(extent(t))
+                  : sim_widened(*bytes, extent(t), t->type == CUDNN_DATA_BFLOAT16, j->is_tf32);
+}
+
+static void write_back(const dnn_tensor *t, const float *values, void *bytes) {
+    for (size_t i = 0; i < extent(t); i++)
+        if (t->type == CUDNN_DATA_BFLOAT16)
+            ((uint16_t *)bytes)[i] = sim_to_bf16(values[i]);
+        else
+            ((float *)bytes)[i] = values[i];
+}
+
 int dnn_run(void *args) {
     const dnn_job *j = args;
     const dnn_graph *g = &j->graph;
+    void *bytes[3], *bias_bytes;
+    float *bias = NULL;
     if (j->workspace_bytes) /* two plans that share it must be in order */
         sim_use(j->workspace, j->workspace_bytes, SIM_WRITE, "cuDNN's workspace");
-    float *x = sim_use(j->x, extent(&g->x), g->pass == DNN_DATA ? SIM_WRITE : SIM_READ, "x");
-    float *w = sim_use(j->w, extent(&g->w), g->pass == DNN_FILTER ? SIM_WRITE : SIM_READ, "w");
-    float *y = sim_use(j->y, extent(&g->y), g->pass == DNN_FORWARD ? SIM_WRITE : SIM_READ, "y");
-    const float *bias = NULL;
-    if (g->has_bias)
-        bias = sim_use(j->bias, (size_t)g->bias.dim[1] * sizeof *bias, SIM_READ, "bias");
-    if (g->pass == DNN_FORWARD)
+    float *x = open_tensor(j, &g->x, j->x, g->pass == DNN_DATA, "x", &bytes[0]);
+    float *w = open_tensor(j, &g->w, j->w, g->pass == DNN_FILTER, "w", &bytes[1]);
+    float *y = open_tensor(j, &g->y, j->y, g->pass == DNN_FORWARD, "y", &bytes[2]);
+    if (g->has_bias) {
+        bias_bytes = sim_use(j->bias, bytes_of(&g->bias), SIM_READ, "bias");
+        bias = sim_widened(bias_bytes, extent(&g->bias), g->bias.type == CUDNN_DATA_BFLOAT16, 0);
+    }
+    if (g->pass == DNN_FORWARD) {
         forward(g, x, w, bias, y);
-    else if (g->pass == DNN_DATA)
+        write_back(&g->y, y, bytes[2]);
+    } else if (g->pass == DNN_DATA) {
         data_gradient(g, x, w, y);
-    else
+        write_back(&g->x, x, bytes[0]);
+    } else {
         filter_gradient(g, x, w, y);
+        write_back(&g->w, w, bytes[1]);
+    }
+    free(x), free(w), free(y), free(bias);
     return SIM_DONE;
 }

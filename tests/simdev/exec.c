@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 
 enum { READY, AT_BARRIER, AT_WARP, ENDED };
 enum { MAX_THREADS = 1024, STACK_BYTES = 64 << 10, SAVED_REGISTERS = 6, LANES = 32 };
@@ -71,6 +72,12 @@ static void resume(sim_thread *t) {
         t->sp = sp;
     }
     sim_switch(&scheduler, t->sp);
+}
+
+uint64_t sim_nanoseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* ---- shared memory ---- */

@@ -150,6 +150,7 @@ int sim_run_grid(const sim_kernel *k, const unsigned grid[3], const unsigned blo
                  unsigned dynamic, const unsigned char *params);
 SIM_API void *sim_shared(uint64_t offset, unsigned n, sim_mode mode, int line);
 SIM_API void sim_barrier(const char *site);
+SIM_API uint64_t sim_nanoseconds(void); /* of the device's clock, which is none of the host's */
 enum { SIM_IDX, SIM_UP, SIM_DOWN, SIM_BFLY, SIM_SYNC, SIM_BALLOT };
 SIM_API uint64_t sim_warp(int op, unsigned mask, uint64_t value, int arg, unsigned clamp,
                           int *predicate);

@@ -3,7 +3,7 @@
 
 One C statement an instruction, one C variable a register; what a register holds is seen through the
 type that the instruction names. Global memory is reached by sim_access(), shared memory by
-sim_shared(), which check. A kernel with an instruction that is not known here (bf16, calls, matrix
+sim_shared(), which check. A kernel with an instruction that is not known here (calls, matrix
 units) gets a body that ends in a violation when it is launched, and is named on stderr."""
 import re
 import sys
@@ -13,7 +13,8 @@ for _bits in (8, 16, 32, 64):
     C_TYPES[f"u{_bits}"] = C_TYPES[f"b{_bits}"] = f"uint{_bits}_t"
     C_TYPES[f"s{_bits}"] = f"int{_bits}_t"
 SPECIAL = {"tid": "sim_t->tid", "ntid": "sim_b->dim", "ctaid": "sim_b->id", "nctaid": "sim_b->grid"}
-LANES = {"%lanemask_lt": "((1u << (sim_t->linear & 31)) - 1)", "%laneid": "(sim_t->linear & 31)"}
+LANES = {"%lanemask_lt": "((1u << (sim_t->linear & 31)) - 1)", "%laneid": "(sim_t->linear & 31)",
+         "%globaltimer": "sim_nanoseconds()"}
 COMPARE = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">=",
            "lo": "<", "ls": "<=", "hi": ">", "hs": ">="}
 BINARY = {"add": "+", "sub": "-", "mul": "*", "and": "&", "or": "|", "xor": "^"}
@@ -41,6 +42,10 @@ static inline int64_t to_signed(double x, int bits) {
 static inline uint64_t to_unsigned(double x, int bits) {
     if (x != x) return bits == 64 ? 1ull << 63 : 0;
     return x >= ldexp(1, bits) ? ~0ull >> (64 - bits) : x <= 0 ? 0 : (uint64_t)x;
+}
+static inline uint16_t bf16_of(float x) {
+    uint32_t bits = as_b32(x);
+    return x != x ? 0x7fff : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 static inline uint32_t lop3(uint32_t a, uint32_t b, uint32_t c, unsigned table) {
     uint32_t r = 0;
@@ -348,6 +353,10 @@ def set_predicate(k, p, a, line):
 
 def convert(k, p, a, line):
     to, source = p[-2], p[-1]
+    if (to, source) == ("bf16", "f32") and "rn" in p:
+        return k.write(a[0], "b16", f"bf16_of({k.read(a[1], 'f32')})")
+    if (to, source) == ("f32", "bf16"):
+        return k.write(a[0], "f32", f"as_f32((uint32_t){k.read(a[1], 'b16')} << 16)")
     x = k.read(a[1], source)
     if to not in C_TYPES or source not in C_TYPES:
         raise Unknown(".".join(p))

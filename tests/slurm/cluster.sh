@@ -7,7 +7,8 @@
 #   cluster_up DIR NODES CPUS GPUS      DIR is absolute; afterwards SLURM_CONF is set; fails with the logs
 #   cluster_down                ends jobs and daemons, and whatever still runs with this SLURM_CONF
 #   daemon NAME                 the process of slurmd.n1, slurmctld or munged
-# CLUSTER_PLUGINS is where Slurm's plugins are, if not in its own folder.
+#   start_slurmd NODE           that of a node, again
+#   cluster_plugins             the folder of Slurm's plugins; CLUSTER_PLUGINS names another one
 
 cluster_reason() {
     local command
@@ -54,6 +55,7 @@ cluster_conf() { # NODES CPUS GPUS
         nodes+=" CoresPerSocket=$2 ThreadsPerCore=1 RealMemory=1000$([ "$3" -eq 0 ] || echo " Gres=gpu:$3")"$'\n'
     done
     # TmpFS: a folder for each node, since the PMIx plugins of nodes of one machine would meet in /tmp.
+    # cred_expire: a requeued job waits so long, as nodes reject what they revoked.
     # config_overrides: what a node says it has counts, not what the machine has.
     cat <<CONF
 ClusterName=dtrain
@@ -62,7 +64,7 @@ SlurmctldPort=$base
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$cluster/munge.socket,cred_expire=10
+AuthInfo=socket=$cluster/munge.socket,cred_expire=5
 CredType=cred/munge
 ${CLUSTER_PLUGINS:+PluginDir=$CLUSTER_PLUGINS}
 StateSaveLocation=$cluster/state
@@ -81,19 +83,19 @@ SelectTypeParameters=CR_Core
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 $preempt
-ReturnToService=2
+ReturnToService=1
 KillWait=5
 MessageTimeout=20
 SlurmdTimeout=10
 KillOnBadExit=0
 MailProg=/bin/true
 $([ "$3" -eq 0 ] || echo GresTypes=gpu)
-${nodes}PartitionName=low Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 PriorityTier=1 GraceTime=20
-PartitionName=high Nodes=ALL MaxTime=60 DefaultTime=5 PriorityTier=10 PreemptMode=OFF
+${nodes}PartitionName=low Nodes=ALL Default=YES MaxTime=1-0 DefaultTime=5 PriorityTier=1 GraceTime=20
+PartitionName=high Nodes=ALL MaxTime=1-0 DefaultTime=5 PriorityTier=10 PreemptMode=OFF
 CONF
 }
 
-# start NAME COMMAND...: a daemon; its process in daemons[NAME]
+# start_daemon NAME COMMAND...: its process in daemons[NAME]
 declare -A daemons=()
 start_daemon() {
     local name=$1
@@ -102,6 +104,12 @@ start_daemon() {
     daemons[$name]=$!
 }
 daemon() { echo "${daemons[$1]}"; }
+
+start_slurmd() { # NODE
+    mkdir -p "$cluster/spool/$1" "$cluster/tmp/$1"
+    start_daemon "slurmd.$1" slurmd -D -N "$1"
+}
+cluster_plugins() { scontrol show config | sed -n 's/^PluginDir *= //p'; }
 
 cluster_up() {
     local i node
@@ -123,8 +131,7 @@ cluster_up() {
     for ((i = 0; i < 100; i++)); do [ ! -S "$cluster/munge.socket" ] || break && sleep 0.05; done
     start_daemon slurmctld slurmctld -D -i
     for ((i = 1; i <= $2; i++)); do
-        mkdir -p "$cluster/spool/n$i" "$cluster/tmp/n$i"
-        start_daemon "slurmd.n$i" slurmd -D -N "n$i"
+        start_slurmd "n$i"
     done
     for ((i = 0; i < 200; i++)); do
         [ "$(sinfo -h -N -t idle -o %N 2>/dev/null | sort -u | wc -l)" -ne "$2" ] || return 0
@@ -136,21 +143,23 @@ cluster_up() {
     return 1
 }
 
-# what runs with this cluster's configuration, daemons and jobs alike
+# cluster_processes DIR: what runs with the configuration of the cluster there, daemons and jobs alike
 cluster_processes() {
-    grep -lzs "^SLURM_CONF=$SLURM_CONF$" /proc/[0-9]*/environ | cut -d/ -f3 | grep -vx "$$" || true
+    (
+        unset SLURM_CONF
+        grep -lzs "^SLURM_CONF=$1/slurm.conf$" /proc/[0-9]*/environ | cut -d/ -f3
+    )
 }
 cluster_down() {
     local i name process
+    [ -n "${SLURM_CONF:-}" ] || return 0
     scancel --user=root 2>/dev/null
     for ((i = 0; i < 50; i++)); do [ -n "$(squeue -h 2>/dev/null)" ] || break && sleep 0.1; done
     for name in slurmctld "${!daemons[@]}"; do
         [ -z "${daemons[$name]:-}" ] || kill -TERM "${daemons[$name]}" 2>/dev/null
     done
     for ((i = 0; i < 50; i++)); do kill -0 "${daemons[@]}" 2>/dev/null || break && sleep 0.1; done
-    for process in "${daemons[@]}" $(cluster_processes); do
-        [ "$process" = "$BASHPID" ] || kill -KILL "$process" 2>/dev/null
-    done
+    for process in "${daemons[@]}" $(cluster_processes "$cluster"); do kill -KILL "$process" 2>/dev/null; done
     wait "${daemons[@]}" 2>/dev/null
     daemons=()
     unset SLURM_CONF
