@@ -226,10 +226,9 @@ void dt_gpus_settle(dt_gpus *g, const dt_backend *backend, dt_device *device, do
     double end = dt_now() + seconds;
     for (long pause = 0; backend->idle; nap(&pause)) {
         bool idle = true;
-        dt_status status = backend->idle(device, &idle);
-        if (idle) /* or it has failed: nobody has to wait for it */
+        if (backend->idle(device, &idle) != DT_OK || idle) /* failed: nobody has to wait for it */
             return;
-        status = dt_gpus_poll(g);
+        dt_status status = dt_gpus_poll(g);
         if (status == DT_OK && dt_now() > end)
             status = dt_fail(DT_EPEER,
                              "the GPU is not done with its last steps within %g s: the sums of "
