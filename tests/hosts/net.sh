@@ -45,7 +45,7 @@ hosts_pids() {
         echo "$1 is not a host of ours" >&2
         return 1
     fi
-    find /proc -mindepth 3 -maxdepth 3 -path '/proc/[0-9]*/ns/net' -lname "$ours" 2>/dev/null | cut -d/ -f3 |
+    find /proc -mindepth 3 -maxdepth 3 -path '/proc/[0-9]*/ns/net' -lname "${ours/\[/\\[}" 2>/dev/null | cut -d/ -f3 |
         { grep -vx "$keeper" || :; }
 }
 
