@@ -35,7 +35,7 @@ import json, sys
 for line in open(sys.argv[1] + "/log.jsonl"):
     event = json.loads(line)
     if event["event"] == "epoch":
-        print([(k, v) for k, v in event.items() if k not in ("time", "seconds", "images_per_second")])' "$1"
+        print([(k, v) for k, v in event.items() if k not in ("time", "seconds", "images_per_second") and not k.startswith("slowest_")])' "$1"
 }
 # same WHAT DIR: as the first run of this precision
 same() {
