@@ -25,7 +25,7 @@ check "24 ranks end well ($rc)" [ "$rc" -eq 0 ]
 check "their epoch is saved" [ -e many/best.h5 ]
 
 for i in $(seq 8); do # killed a little later each time
-    "$MPIRUN" -np 2 "$DTRAIN" "${options[@]}" --epochs 40 --checkpoint-every 10 --keep 1 --out again --resume >said 2>&1 &
+    "$MPIRUN" -np 2 "$DTRAIN" "${options[@]}" --epochs 4000 --checkpoint-every 10 --keep 1 --out again --resume >said 2>&1 &
     launcher=$!
     for _ in $(seq 500); do
         ranks=$(pgrep -P $launcher -x dtrain || true)
@@ -46,7 +46,7 @@ done)
 check "no process stays: $left" [ -z "$left" ]
 check "no segment stays: $(ls segments)" [ -z "$(ls segments)" ]
 check "nothing temporary stays: $(find tmp -type f)" [ -z "$(find tmp -type f)" ]
-"$MPIRUN" -np 2 "$DTRAIN" "${options[@]}" --epochs 40 --checkpoint-every 10 --keep 1 --out again --resume --time-limit 0.5 >said 2>&1 || rc=$?
+"$MPIRUN" -np 2 "$DTRAIN" "${options[@]}" --epochs 4000 --checkpoint-every 10 --keep 1 --out again --resume --time-limit 0.5 >said 2>&1 || rc=$?
 check "no temporary file of a run stays" [ -z "$(find again -name '*.tmp*')" ]
 echo "$n_passed passed, $n_failed failed"
 [ "$n_failed" -eq 0 ]

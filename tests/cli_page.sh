@@ -31,6 +31,7 @@ end_server() {
 trap 'end_server || true' EXIT
 url=
 serve() { # serve ARGS...: leaves $server and $url
+    rm -f address
     "$DTRAIN" serve "$@" --port 0 --json >address &
     server=$!
     for _ in $(seq 200); do
