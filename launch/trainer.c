@@ -243,8 +243,8 @@ static dt_status train_steps(trainer *t, int64_t end) {
 static dt_status train_epoch(trainer *t) {
     int64_t end = (t->at.epoch + 1) * t->steps, every = t->setup.options.checkpoint_every;
     dt_progress_phase(DT_PHASE_TRAINING);
+    meter_begin(t); /* first: what a device's first step waits for is of the epoch's time */
     DT_TRY(dt_stepper_begin(t->stepper, t->at.epoch));
-    meter_begin(t);
     t->submitted = t->at.step;
     while (t->at.step < end) {
         int64_t next = every ? (t->at.step / every + 1) * every : end;
