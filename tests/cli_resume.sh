@@ -1,22 +1,11 @@
 #!/usr/bin/env bash
 # timeout: 180
-# sanitizers: yes
 # A run that was ended in any way goes on with other numbers of ranks and threads, and ends with the bits of a run that was
 # never ended. What cannot be written does not stop a run. Shown on data made here.
 set -euo pipefail
 
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        tail -n 20 said 2>/dev/null | sed 's/^/    | /' >&2 || true
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 said() { grep -qE -- "$1" said; }
 rc=0
 train() { # train RANKS ARGUMENTS...: exit code in rc, output in said
@@ -170,5 +159,4 @@ SH
     check "what was written stays" grep -q 'checkpoint-5.h5' listed
 fi
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish
