@@ -4,18 +4,8 @@
 # A short last step, so that some micro-batches lack samples.
 set -euo pipefail
 
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        tail -n 20 said 2>/dev/null | sed 's/^/    | /' >&2 || true
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 python3 "$SRC/tests/make_data.py" data --train 700 --test 100
 common=(--data data --batch 160 --micro-batch 16 --epochs 2 --seed 7 --progress none
     --model "conv 8 3; relu; pool 2; dropout 0.2; fc 10")
@@ -83,5 +73,4 @@ if [ -e "${SIMDEV_DIR:-}/libsimdev_kernels.so" ]; then
     check "simulated, 2 ranks, plain launches: the same bits" [ "$rc$(digest)" = "0$want" ]
 fi
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

@@ -5,18 +5,8 @@
 # exit code 4, no new run, and everything there as it was. --resume takes the one before, if there is one.
 set -euo pipefail
 
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        sed 's/^/    | /' said >&2 || true
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 said() { grep -qE -- "$1" said; }
 not() { ! "$@"; }
 run() { # run RANKS COMMAND ARGUMENTS...: exit code in rc, output in said
@@ -256,5 +246,4 @@ else
     echo "not tried: files changed by h5py (python3-h5py is not installed)"
 fi
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

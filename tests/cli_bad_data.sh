@@ -5,18 +5,8 @@
 # code 3, no run directory, and the files as they were.
 set -euo pipefail
 
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        sed 's/^/    | /' said >&2 || true
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 said() { grep -qE -- "$1" said; }
 train() { # train RANKS ARGUMENTS...: exit code in rc, output in said
     local ranks=$1 launch=()
@@ -174,5 +164,4 @@ train 1 --data "$long/$long/$long" --out run
 check "a long path: exit code $rc, not 3" [ "$rc" -eq 3 ]
 check "a long path: says what is wrong" said "$labels: cut short: 40 bytes, its header says 8 [+] 48 = 56"
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

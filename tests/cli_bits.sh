@@ -5,18 +5,8 @@
 # of workers share them unevenly or have some idle; a short last step; dropout.
 set -euo pipefail
 
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        tail -n 20 said 2>/dev/null | sed 's/^/    | /' >&2 || true
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 python3 "$SRC/tests/make_data.py" data --train 800 --test 100
 common=(--data data --samples 700 --validation 52 --batch 160 --micro-batch 16 --epochs 2 --seed 7 --progress none
     --model "conv 16 3; relu; pool 2; dropout 0.25; conv 24 3; relu; pool 2 avg; fc 48; relu; fc 10")
@@ -77,5 +67,4 @@ done
 run 2 1 other --seed 8
 check "another seed, other bits" [ "$rc" -eq 0 -a "$(digest)" != "$want" ]
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

@@ -3,17 +3,8 @@
 # libraries' versions; and the plugin as it must be: one exported name, no path, no driver, every symbol in the real libraries.
 # timeout: 120
 set -euo pipefail
-passed=0 failed=0
-check() { # check NAME COMMAND...: the command succeeds
-    local name=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name" >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 fails() { # fails CODE WORDS COMMAND...: ends with CODE, and stderr has WORDS
     local code=0 want=$1 words=$2
     shift 2
@@ -22,10 +13,6 @@ fails() { # fails CODE WORDS COMMAND...: ends with CODE, and stderr has WORDS
         echo "exit $code: $(cat told)" >&2
         return 1
     fi
-}
-finish() {
-    echo "$passed passed, $failed failed"
-    [ "$failed" -eq 0 ]
 }
 if ldconfig -p | grep -q 'libcuda\.so\.1'; then
     echo "there is a driver here: tests/gpu.sh is the test"

@@ -7,18 +7,8 @@ if [ -z "${SIMDEV_DIR:-}" ] || [ ! -x "${CUDA_TESTS:-}/cuda_ops" ]; then
     echo "no simulated device in this build"
     exit 77
 fi
-passed=0 failed=0
-check() { # check NAME COMMAND...: the command succeeds
-    local name=$1
-    shift
-    if "$@" >said 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name" >&2
-        tail -n 20 said >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 simulated=("$SRC/tests/simdev/run" timeout 100)
 for schedule in eager lazy random; do
     check "contract, $schedule" env SIMDEV_SCHED=$schedule "${simulated[@]}" "$CUDA_TESTS/cuda_contract"
@@ -42,5 +32,4 @@ for call in cudaSetDevice:1 cudaGetDeviceProperties:1 cudaStreamCreate:{1,2,3} c
     cudaEventSynchronize:3 cudaStreamSynchronize:{1,2} cudaStreamWaitEvent:{1,2} cudaMemsetAsync:{1,2}; do
     check "$call fails" fails "$call"
 done
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

@@ -8,17 +8,8 @@ if [ -z "${SIMDEV_DIR:-}" ] || [ ! -e "$SIMDEV_DIR/libsimdev_kernels.so" ] ||
     echo "no CUDA plugin or no simulated device in this build"
     exit 77
 fi
-passed=0 failed=0
-check() { # check NAME COMMAND...: the command succeeds
-    local name=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name" >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 python3 "$SRC/tests/make_data.py" --train 200 --test 64 data >/dev/null
 options=(--data data --epochs 2 --batch 64 --micro-batch 16 --model "conv 8 3; relu; pool 2; conv 8 3; relu; pool 2; fc 16; relu; fc 10")
 n_run=0
@@ -136,5 +127,4 @@ SIMDEV_FAIL=ncclCommFinalize:1@1,ncclCommAbort:1@1 timeout 60 "$SRC/tests/simdev
     "${options[@]}" --out hangs --quiet 2>told || code=$?
 check "NCCL does not let go: exit 6, not $code" test "$code" = 6
 check "... with a sentence" grep -q 'rank 1.*NCCL does not let go' told
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

@@ -7,17 +7,8 @@ if [ -z "${SIMDEV_DIR:-}" ] || [ ! -x "$program" ]; then
     echo "no simulated device in this build"
     exit 77
 fi
-passed=0 failed=0
-check() { # check NAME COMMAND...: the command succeeds
-    local name=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name" >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 for schedule in eager lazy random; do
     for n in 1 2 3; do
         check "$n ranks, $schedule" env SIMDEV_SCHED=$schedule "$SRC/tests/simdev/run" "$MPIRUN" -np "$n" "$program"
@@ -27,6 +18,5 @@ code=0
 timeout 60 "$SRC/tests/simdev/run" "$MPIRUN" -np 3 "$program" lost >said 2>&1 || code=$?
 check "a lost rank ends the job with 6, not $code" test "$code" = 6
 check "... and is noticed" grep -Eq 'rank [01]: 6, NCCL on rank [01] of 3' said
-[ "$failed" -eq 0 ] || cat said >&2
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+[ "$n_failed" -eq 0 ] || cat said >&2
+finish

@@ -8,18 +8,8 @@ if [ -z "${SIMDEV_DIR:-}" ] || [ ! -e "$SIMDEV_DIR/libsimdev_kernels.so" ] ||
     echo "no CUDA plugin or no simulated device in this build"
     exit 77
 fi
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        sed 's/^/    | /' said >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 python3 "$SRC/tests/make_data.py" --train 200 --test 64 data >/dev/null
 options=(--data data --epochs 2 --batch 32 --micro-batch 16 --device cuda --model "conv 4 3; relu; pool 2; fc 10")
 sim() { "$SRC/tests/simdev/run" "$@"; }
@@ -49,5 +39,4 @@ if command -v gnuplot >/dev/null; then
     check "a report" "$DTRAIN" report s -o page
     check "the all-reduce between devices" grep -q '^2,32,[0-9.]*,' page/all-reduce.csv
 fi
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

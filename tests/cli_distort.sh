@@ -6,18 +6,8 @@ python3 -c 'import numpy' 2>/dev/null || {
     echo "numpy is not installed"
     exit 77
 }
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        tail -n 20 said 2>/dev/null | sed 's/^/    | /' >&2 || true
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 python3 "$SRC/tests/make_data.py" data --train 640 --test 100
 python3 "$SRC/tests/distort.py" data one
 python3 "$SRC/tests/distort.py" data two
@@ -36,5 +26,4 @@ check "a row for each recipe" test "$(grep -c 'recipe .*, mnist: test accuracy' 
 check "with both accuracies" test "$(grep -cE '\*\*[0-9.]+ %\*\* \(.*\), distorted \*\*[0-9.]+ %\*\*' said)" -eq 2
 check "and a verdict" grep -qE 'target >= 99.6 %.*: (pass|miss)' said
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

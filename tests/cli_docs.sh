@@ -7,18 +7,8 @@ if ! command -v h5dump >/dev/null; then
     echo "skipped: needs h5dump (hdf5-tools)"
     exit 77
 fi
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        sed 's/^/    | /' said >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 
 # What there is: options by command, exit codes, and the contents of a run
 mapfile -t commands < <("$DTRAIN" --help | sed -n '/^Commands/,/^$/s/^  \([a-z][a-z]*\) .*/\1/p')
@@ -202,5 +192,4 @@ check "an attribute" planted README.md "best_step, best_kind, config" "best_kind
 check "a data set" planted README.md "/parameters/<layer>/weight, bias" "/parameters/<layer>/weights, bias" "no /parameters/<layer>/weights"
 check "a key of the log" planted README.md "is_best" "best" "event epoch has is_best"
 check "an exit code" planted README.md "| 75 |" "| 77 |" "has 75, which is not told"
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ] && [ "$n_passed" -gt 0 ]
+finish

@@ -8,18 +8,8 @@ if ! "$SRC/launch/fetch-python.sh" "$python_packages"; then
     echo "skipped: the Python packages onnxruntime and safetensors could not be fetched"
     exit 77
 fi
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        [ ! -e said ] || tail -n 20 said | sed 's/^/    | /' >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 fails() { # fails CODE WORDS ARGS...: export ends with CODE and says WORDS
     local want=$1 words=$2 code=0
     shift 2
@@ -49,5 +39,4 @@ check "no file" fails 2 "export needs -o FILE" run
 check "a file that cannot be written" fails 4 "cannot" run -o /proc/no/m.onnx
 check "no checkpoint" fails 4 "cannot open" none.h5 -o out/n.onnx
 check "... and no file of it" test ! -e out/n.onnx
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ] && [ "$n_passed" -gt 0 ]
+finish

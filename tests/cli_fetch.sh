@@ -3,18 +3,8 @@
 # that do what a test asks of them. There is never half a file, what is right is left alone, what cannot be had is named.
 set -euo pipefail
 
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        sed 's/^/    | /' said 2>/dev/null >&2 || true
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 names="train-images-idx3-ubyte train-labels-idx1-ubyte t10k-images-idx3-ubyte t10k-labels-idx1-ubyte"
 
 mkdir -p stock/mnist stock/fashion-mnist bin
@@ -199,5 +189,4 @@ check "a folder of others is refused" [ "$rc" -eq 1 ]
 check "by name" grep -q "$PWD/cuda is not empty" said
 check "and left alone" [ "$(cat cuda/lib/mine)" = precious ]
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" = 0 ]
+finish

@@ -8,17 +8,8 @@ if [ -z "${SIMDEV_DIR:-}" ] || [ ! -x "${CUDA_TESTS:-}/cuda_ops" ]; then
     echo "no simulated device in this build"
     exit 77
 fi
-passed=0 failed=0
-check() { # check NAME COMMAND...: the command succeeds
-    local name=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name" >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 python3 "$SRC/tests/make_data.py" --train 200 --test 64 data >/dev/null
 script() { # script REPORT
     SIMDEV_CAPABILITY=80 TESTS=$CUDA_TESTS DATA=$PWD/data "$SRC/tests/simdev/run" "$SRC/tests/gpu.sh" "$1" >/dev/null 2>said
@@ -31,9 +22,8 @@ for line in 'sums between GPUs, 2 ranks' 'cuda_contract' 'cuda_ops bf16' 'tf32, 
     check "ok: $line" grep -q "^ok .*$line" report
 done
 check "a bench" grep -q 'launches a step: 2 graphs, or' report
-[ "$failed" -eq 0 ] || cat report said >&2
+[ "$n_failed" -eq 0 ] || cat report said >&2
 export SIMDEV_FAIL=cudaGraphLaunch:1
 check "a failure is one" eval '! script broken'
 check "... and is told" grep -q '^FAILED  f32, 1 rank trains: exit 5' broken
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

@@ -2,17 +2,8 @@
 # devices and bench: text for people, JSON for scripts, on one rank and on several.
 # timeout: 120
 set -euo pipefail
-passed=0 failed=0
-check() { # check NAME COMMAND...: the command succeeds
-    local name=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name" >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 # holds FILE EXPRESSION: true of the JSON object d in FILE
 holds() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); sys.exit(not eval(sys.argv[2]))' "$1" "$2"; }
 
@@ -66,5 +57,4 @@ check "bench --json: busbw = algbw for two ranks" holds bench.json \
 check "bench --json: algbw = bytes / time" holds bench.json \
     'all(abs(r["int64"]["algbw_gb_per_second"] * 1e3 * r["int64"]["microseconds"] / r["bytes"] - 1) < 1e-9 for r in d["all_reduce"])'
 
-echo "$passed passed, $failed failed"
-test "$failed" = 0
+finish

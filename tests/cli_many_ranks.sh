@@ -4,16 +4,8 @@
 # shared-memory segment or temporary file behind.
 set -euo pipefail
 
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then n_passed=$((n_passed + 1)); else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        tail -n 5 said | sed 's/^/    | /' >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 mkdir segments tmp
 export OMPI_MCA_btl_vader_backing_directory=$PWD/segments OMPI_MCA_orte_tmpdir_base=$PWD/tmp TMPDIR=$PWD/tmp NO_COLOR=1
 python3 "$SRC/tests/make_data.py" data --train 3000 --test 300
@@ -48,5 +40,4 @@ check "no segment stays: $(ls segments)" [ -z "$(ls segments)" ]
 check "nothing temporary stays: $(find tmp -type f)" [ -z "$(find tmp -type f)" ]
 "$MPIRUN" -np 2 "$DTRAIN" "${options[@]}" --epochs 4000 --checkpoint-every 10 --keep 1 --out again --resume --time-limit 0.5 >said 2>&1 || rc=$?
 check "no temporary file of a run stays" [ -z "$(find again -name '*.tmp*')" ]
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

@@ -4,17 +4,8 @@
 # its ranks a pseudo-terminal in any case; no colours with NO_COLOR; nothing with --quiet. And nothing on stderr.
 set -euo pipefail
 
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 python3 "$SRC/tests/make_data.py" data --train 400
 unset NO_COLOR
 export TERM=xterm LC_ALL=C.UTF-8
@@ -66,5 +57,4 @@ check "a bar on a terminal" has_bar
 check "and where it is asked for" has_bar
 check "without colours, as it is no terminal" eval '! coloured'
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

@@ -16,18 +16,8 @@ if ! "$SRC/launch/fetch-python.sh" "$SRC/build/python"; then
     exit 77
 fi
 export PYTHONPATH=$SRC/build/python
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        [ ! -e said ] || tail -n 30 said | sed 's/^/    | /' >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 
 "$DTRAIN" --data "$mnist" --model fast --epochs 1 --out run --quiet
 python3 "$SRC/tests/make_pictures.py" "$mnist/t10k-images-idx3-ubyte" pictures --n "$n"
@@ -79,5 +69,4 @@ PY
 "$DTRAIN" predict run nothing/*.png >said
 check "what is no digit is told, with a figure" test "$(grep -c 'no digit: .*[0-9]' said)" -eq 21
 check "... also why" eval 'grep -q "noise0.*no ink" said && grep -q "words0.*pieces of ink" said && grep -q "square.*of its box" said'
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ] && [ "$n_passed" -gt 0 ]
+finish

@@ -4,18 +4,8 @@
 # dtrain predict and features: pictures of every kind and IDX files, one line each, in their order; what cannot be read is told, and the
 # others are answered all the same. JSON holds all probabilities.
 set -euo pipefail
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        [ ! -e said ] || tail -n 20 said | sed 's/^/    | /' >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 fails() { # fails CODE WORDS ARGS...: predict ends with CODE and says WORDS
     local want=$1 words=$2 code=0
     shift 2
@@ -120,5 +110,4 @@ python3 "$SRC/tests/make_data.py" wide --train 160 --test 20 --size 32
 check "a network of 32 x 32 takes IDX files" fails 0 "" wide/run wide/t10k-images-idx3-ubyte
 check "... of its size" fails 3 "pictures of 28 x 28; the network takes 1 x 32 x 32" wide/run data/t10k-images-idx3-ubyte
 check "... and no pictures" fails 2 "only for 1 x 28 x 28" wide/run dark.pgm
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ] && [ "$n_passed" -gt 0 ]
+finish

@@ -7,18 +7,8 @@ if ! command -v gnuplot >/dev/null; then
     echo "skipped: needs gnuplot"
     exit 77
 fi
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        [ ! -e said ] || sed 's/^/    | /' said >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 fails() { # fails CODE WORDS ARGS...: report ends with CODE and says WORDS
     local want=$1 words=$2 code=0
     shift 2
@@ -151,5 +141,4 @@ if [ -n "$browser" ]; then
 else
     echo "no chromium: the page is not looked at in a browser"
 fi
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ] && [ "$n_passed" -gt 0 ]
+finish

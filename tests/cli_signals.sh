@@ -5,18 +5,8 @@
 # Commands that have nothing to save end at once.
 set -euo pipefail
 
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        tail -n 20 said 2>/dev/null | sed 's/^/    | /' >&2 || true
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 said() { grep -qE -- "$1" said; }
 digest() { sed -n 's/.*params_sha256[": ]*\([0-9a-f]\{64\}\).*/\1/p' said | tail -n 1; }
 wait_for() { # wait_for COMMAND...: up to 20 s
@@ -164,5 +154,4 @@ finished
 check "eval ends by SIGTERM ($rc)" [ "$rc" -eq 143 ]
 
 check "signals came amid the first evaluation" [ "$n_amid" -ge 3 ]
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

@@ -6,16 +6,8 @@ set -euo pipefail
 . "$SRC/tests/hosts/net.sh"
 hosts_can || exit 77
 hosts_up net 3
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then n_passed=$((n_passed + 1)); else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        tail -n 8 said | sed 's/^/    | /' >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 python3 "$SRC/tests/make_data.py" data --train 600 --test 50
 rank_on() { # HOST: its process of dtrain
     local pid
@@ -52,5 +44,4 @@ hosts_clear h2
 hosts_clear h3
 wait $job || true
 check "cut: what was saved is whole" "$DTRAIN" eval cut --last --data data --quiet
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

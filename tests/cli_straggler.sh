@@ -28,14 +28,8 @@ except ProcessLookupError:
 PY
 rc=0
 wait $launcher || rc=$?
-n_passed=0 n_failed=0
-check() {
-    if "${@:2}"; then n_passed=$((n_passed + 1)); else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $1" >&2
-        sed 's/^/    | /' said >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 host=$(hostname)
 check "it ends" [ "$rc" -eq 0 ]
 named() { grep -cE "^epoch .*  rank $1 \($host\) costs [0-9]+%" said || true; }
@@ -50,5 +44,4 @@ PY
 check "run.h5 does" bash -c 'h5dump -d /epochs/slowest_rank -y -w 200 run/run.h5 | sed -n "/DATA {/,/}/p" | grep -qw 1'
 # shellcheck disable=SC2016 # the inner shell expands it
 check "its host is there" bash -c 'h5dump -a /slowest_host run/run.h5 | grep -q "\"$1\""' - "$host"
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

@@ -3,18 +3,8 @@
 # What launch/submit would submit (--dry-run): every option where it belongs and nothing that was not asked for, options of
 # dtrain unharmed by quoting, arrays, and wrong use refused. The scripts pass shellcheck. tests/slurm runs them.
 set -euo pipefail
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        grep -vE '^( *#|$)' said | head -n 25 | sed 's/^/    | /' >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 unset DTRAIN_SITE DTRAIN_OUT
 submit() { "$SRC/launch/submit" "$@" >said 2>&1; }
 line() { grep -qxF -- "$1" said; }
@@ -144,5 +134,4 @@ PATH=/usr/bin:/bin submit --cpu || code=$? # here without Slurm, or with one tha
 check "nothing to submit to ($code)" [ "$code" -ne 0 ]
 submit --help
 check "help" has '^  --max-requeues N '
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ] && [ "$n_passed" -gt 0 ]
+finish

@@ -5,18 +5,8 @@
 # exit code, and nothing lost. And what they leave behind when all is well. On data made here.
 set -euo pipefail
 
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        tail -n 20 said 2>/dev/null | sed 's/^/    | /' >&2 || true
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 said() { grep -qE -- "$1" said; }
 run() { # run RANKS COMMAND ARGUMENTS...: exit code in rc, output in said
     local ranks=$1
@@ -158,5 +148,4 @@ end = [json.loads(line) for line in open("said")][-1]
 assert end["event"] == "end" and end["exit_code"] == 7 and "diverged at step" in end["reason"], end
 '
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish
