@@ -10,20 +10,21 @@ fi
 # shellcheck source=tests/cli.sh
 . "$SRC/tests/cli.sh"
 simulated=("$SRC/tests/simdev/run" timeout 100)
+quiet() { "$@" >said 2>&1; }
 for schedule in eager lazy random; do
-    check "contract, $schedule" env SIMDEV_SCHED=$schedule "${simulated[@]}" "$CUDA_TESTS/cuda_contract"
+    check "contract, $schedule" quiet env SIMDEV_SCHED=$schedule "${simulated[@]}" "$CUDA_TESTS/cuda_contract"
 done
-check "steps, lazy" env SIMDEV_SCHED=lazy "${simulated[@]}" "$CUDA_TESTS/cuda_steps"
-check "steps, random" env SIMDEV_SCHED=random "${simulated[@]}" "$CUDA_TESTS/cuda_steps"
-check "operations" env "${simulated[@]}" "$CUDA_TESTS/cuda_ops"
+check "steps, lazy" quiet env SIMDEV_SCHED=lazy "${simulated[@]}" "$CUDA_TESTS/cuda_steps"
+check "steps, random" quiet env SIMDEV_SCHED=random "${simulated[@]}" "$CUDA_TESTS/cuda_steps"
+check "operations" quiet env "${simulated[@]}" "$CUDA_TESTS/cuda_ops"
 for precision in tf32 bf16; do # rounded as tensor cores round, summed as this CPU sums
-    check "operations, $precision" env SIMDEV_CAPABILITY=80 "${simulated[@]}" "$CUDA_TESTS/cuda_ops" $precision
+    check "operations, $precision" quiet env SIMDEV_CAPABILITY=80 "${simulated[@]}" "$CUDA_TESTS/cuda_ops" $precision
 done
-check "planning by cuDNN" "$CUDA_TESTS/cuda_planning"
+check "planning by cuDNN" quiet "$CUDA_TESTS/cuda_planning"
 
 # Each call that fails is told, and nothing is left behind: the double counts leaks as failures.
 fails() { # fails FUNCTION:N
-    SIMDEV_FAIL=$1 "${simulated[@]}" "$CUDA_TESTS/cuda_steps" failing && grep -q '^5: ' said
+    SIMDEV_FAIL=$1 quiet "${simulated[@]}" "$CUDA_TESTS/cuda_steps" failing && grep -q '^5: ' said
 }
 for call in cudaSetDevice:1 cudaGetDeviceProperties:1 cudaStreamCreate:{1,2,3} cudaEventCreate:{1,20,80} \
     cudaMalloc:{1,2,5,9,14,20,30} cudaMallocHost:{1,2,3,4,5,6} cudnnCreate:1 cublasCreate:1 cublasSetWorkspace:1 \
