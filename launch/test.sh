@@ -147,7 +147,7 @@ stage_cuda() { # the plugin for all architectures; the release stage runs all it
 }
 stage_fuzz() {
     build fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang -DDT_FUZZ=ON
-    local fuzzer name seeds seconds=10
+    local fuzzer name seeds seconds=5
     [ "$all" -eq 0 ] || seconds=180
     for fuzzer in "$logs"/fuzz/fuzz_*; do
         name=$(basename "$fuzzer")
