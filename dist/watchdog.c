@@ -60,7 +60,8 @@ typedef struct { /* of one rank, as this watcher saw it */
 
 typedef struct { /* whom this watcher sees, and by what way */
     int rank, size;
-    board *board; /* of this host's ranks */
+    bool is_meeting; /* all ranks are about to be seen: one that is not is late, too */
+    board *board;    /* of this host's ranks */
     size_t board_bytes;
     int n_local, *local; /* [n_local] their numbers in the group, ascending; slots in this order */
     int own;             /* this rank's slot */
@@ -120,10 +121,14 @@ static void publish(const view *v) {
     atomic_fetch_add(&own->alive, 1);
 }
 
+static bool is_seen(const view *v, int rank) {
+    return v->sights[rank].words[ALIVE] > 0;
+}
+
 /* Of words that a rank has published, at whatever time they arrive. */
 static void note(view *v, int rank, const uint64_t words[N_WORDS], double now) {
     sight *s = &v->sights[rank];
-    bool is_new = !v->states[rank].known;
+    bool is_new = s->words[ALIVE] == 0;
     bool worked = words[TICKS] != s->words[TICKS] || words[WHAT] != s->words[WHAT];
     bool wrote = words[WRITER_TICKS] != s->words[WRITER_TICKS];
     if (words[ALIVE] == 0) /* nothing there yet */
@@ -134,7 +139,6 @@ static void note(view *v, int rank, const uint64_t words[N_WORDS], double now) {
         s->worked = now;
     if (is_new || wrote)
         s->wrote = now;
-    v->states[rank].known = true;
     memcpy(s->words, words, sizeof s->words);
 }
 
@@ -202,7 +206,7 @@ static void speak(const dt_watchdog *w, const dt_watch_verdict *verdict) {
     char state[96] = "", text[DT_ERROR_MAX];
     const dt_progress at = v->states[rank].at;
     for (int i = 0; i < v->n_local; i++)
-        if (v->local[i] == rank)
+        if (v->local[i] == rank && is_seen(v, rank))
             describe_process(v->sights[rank].words[PROCESS], state, sizeof state);
     dt_watch_details details = {.host = v->hosts[rank],
                                 .collective =
@@ -244,6 +248,7 @@ static void judge(dt_watchdog *w, double now) {
     for (int r = 0; r < v->size; r++) {
         dt_watch_state *s = &v->states[r];
         double grace = is_local(v, r) ? 0 : REMOTE_GRACE;
+        s->known = v->is_meeting || is_seen(v, r);
         s->at = unpack(v->sights[r].words);
         s->silent = now - v->sights[r].heard - grace;
         s->quiet = now - v->sights[r].worked - grace;
@@ -439,14 +444,19 @@ static void find_leaders(const view *v, const dt_comm *comm, const int32_t *has_
     }
 }
 
-/* The watcher goes on with *v, this process's record in its board; *v becomes what it had. */
+/* The watcher goes on with *v, this process's record in its board; *v becomes what it had. From
+ * here on all ranks are to be seen. */
 static void swap_view(dt_watchdog *w, view **v) {
     pthread_mutex_lock(&w->lock);
     view *before = w->view;
     w->view = *v;
+    double now = dt_now();
+    for (int r = 0; r < w->view->size; r++)
+        w->view->sights[r] = (sight){.heard = now, .worked = now, .wrote = now};
+    w->view->is_meeting = true;
     *v = before;
     dt_progress_move(w->view->board->slots[w->view->own].progress);
-    look(w, dt_now());
+    look(w, now);
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -497,17 +507,19 @@ done:
     return status;
 }
 
-/* Leaders and rank 0 say and hear until they know of each other, or for CONNECT_SECONDS. */
+/* Leaders and rank 0 say and hear until they know of each other, or for CONNECT_SECONDS; if that is
+ * long, for half of the time-out. */
 static bool meet(dt_watchdog *w, const int32_t *leaders) {
     view *v = w->view;
-    double end = dt_now() + CONNECT_SECONDS;
+    double longest = w->timeout / 2 < CONNECT_SECONDS ? w->timeout / 2 : CONNECT_SECONDS;
+    double end = dt_now() + longest;
     bool all_there = false;
     while (v->net && !all_there && dt_now() < end) {
         pthread_mutex_lock(&w->lock);
         look(w, dt_now());
-        all_there = v->states[0].known;
+        all_there = is_seen(v, 0);
         for (int r = 0; v->rank == 0 && r < v->size; r++)
-            all_there = all_there && (leaders[r] != r || v->states[r].known);
+            all_there = all_there && (leaders[r] != r || is_seen(v, r));
         pthread_mutex_unlock(&w->lock);
         nap(0.005);
     }
@@ -574,6 +586,9 @@ static dt_status connect_ranks(dt_watchdog *w, dt_comm *comm) {
     DT_TRY_GOTO(status, share_boards(w, &v, comm, leaders), done);
     if (count_leaders(leaders, size, size) > 1)
         status = join_hosts(w, comm, leaders);
+    pthread_mutex_lock(&w->lock);
+    w->view->is_meeting = false; /* a host that cannot be heard is watched by nobody else */
+    pthread_mutex_unlock(&w->lock);
 done:
     view_free(&v);
     free(leaders);
@@ -640,17 +655,40 @@ dt_status dt_watchdog_connect(dt_watchdog **watchdog, dt_comm *comm) {
     return dt_comm_size(comm) > 1 ? connect_ranks(*watchdog, comm) : DT_OK;
 }
 
-void dt_watchdog_close(dt_watchdog **watchdog) {
-    dt_watchdog *w = *watchdog;
-    uint64_t one = 1;
-    if (!w)
-        return;
+/* Is a rank of this host still on its way out? */
+static bool is_missed(const view *v) {
+    for (int i = 0; i < v->n_local; i++) {
+        uint64_t words[N_WORDS];
+        read_slot(v, i, words);
+        if (words[ALIVE] > 0 && unpack(words).phase != DT_PHASE_GONE)
+            return true;
+    }
+    return false;
+}
+
+/* This rank has left; its watcher stays until all of its host have, or one of them is late. Who
+ * left at once would leave nobody to miss a rank that stops after the last collective, and the
+ * launcher waits for that one for ever. */
+static void leave(dt_watchdog *w) {
     pthread_mutex_lock(&w->lock);
     dt_progress_phase(DT_PHASE_GONE);
     publish(w->view);
     for (int i = 0; w->view->net && i < FAREWELLS; i++)
         tell(w->view, DT_WATCH_STATE);
+    while (is_missed(w->view)) {
+        pthread_mutex_unlock(&w->lock);
+        nap(0.001);
+        pthread_mutex_lock(&w->lock);
+    }
     pthread_mutex_unlock(&w->lock);
+}
+
+void dt_watchdog_close(dt_watchdog **watchdog) {
+    dt_watchdog *w = *watchdog;
+    uint64_t one = 1;
+    if (!w)
+        return;
+    leave(w);
     while (write(w->wake, &one, sizeof one) < 0 && errno == EINTR)
         continue;
     pthread_join(w->thread, NULL);

@@ -22,8 +22,8 @@ DT_NODISCARD dt_status dt_watchdog_open(double timeout, int rank, dt_watchdog **
  * time-out is everybody's. A host whose datagrams do not get through is warned about, and watches
  * itself alone. */
 DT_NODISCARD dt_status dt_watchdog_connect(dt_watchdog **watchdog, dt_comm *comm);
-/* This rank leaves in good order, after the group is closed: nobody will miss it. NULL and
- * *watchdog == NULL are fine. */
+/* This rank leaves in good order, after the group is closed: nobody will miss it. Waits for the
+ * other ranks of its host to do so, too. NULL and *watchdog == NULL are fine. */
 void dt_watchdog_close(dt_watchdog **watchdog);
 
 /* The job is about to be ended by the watchdog of this process: within a second it is. */

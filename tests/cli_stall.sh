@@ -53,6 +53,7 @@ export WANT slow
 
 cat >cases <<'EOF'
 late start-1 1 start-up|data STALL_PHASE=0 STALL_MS=2
+late meeting-1 1 start-up STALL_MEETING=1
 late data-0 0 data|start-up STALL_PHASE=1
 late training-0 0 training|evaluation|checkpoint STALL_PHASE=2
 late training-1 1 training|evaluation|checkpoint STALL_PHASE=2 STALL_MS=5
@@ -60,6 +61,8 @@ late evaluation-1 1 evaluation|training|checkpoint STALL_PHASE=3
 late checkpoint-0 0 checkpoint|training|evaluation STALL_PHASE=4
 late end-1 1 end STALL_PHASE=5
 late end-0 0 end STALL_PHASE=5
+late finalize-1 1 end STALL_FINALIZE=1
+late finalize-0 0 end STALL_FINALIZE=1
 late fsync-9 0 checkpoint STALL_FSYNC=9
 late sockets-1 1 [-a-z]+ STALL_PHASE=2 STALL_NO_MEMFD=1
 late sockets-0 0 [-a-z]+ STALL_PHASE=2 STALL_NO_MEMFD=1

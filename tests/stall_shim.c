@@ -4,7 +4,9 @@
  * In the process of rank STALL_RANK (OMPI_COMM_WORLD_RANK; "0" without a launcher) a thread waits
  * until the watchdog sees all ranks and the program is in phase number STALL_PHASE
  * (io/progress.h), STALL_MS more, and sends this process SIGSTOP.
- * With STALL_FSYNC=k the k-th fsync of that rank never returns instead.
+ * With STALL_MEETING set it stops when it could see the others, and was not seen by them yet.
+ * With STALL_FSYNC=k the k-th fsync of that rank never returns instead; with STALL_FINALIZE set it
+ * stops when MPI_Finalize is over, as the others go on to leave.
  * With STALL_NO_MEMFD set no memory can be shared by the watchers, on any rank. */
 #include <dlfcn.h>
 #include <errno.h>
@@ -79,6 +81,24 @@ int fsync(int fd) {
             pause();
     (void)fd;
     return 0; /* the machine stays up, and its disk is no part of the test */
+}
+
+int MPI_Allgather(const void *mine, int n, void *type, void *all, int m, void *other, void *comm) {
+    int (*real)(const void *, int, void *, void *, int, void *, void *);
+    *(void **)&real = dlsym(RTLD_NEXT, "MPI_Allgather");
+    int code = real(mine, n, type, all, m, other, comm);
+    if (is_chosen() && getenv("STALL_MEETING") && is_watched())
+        kill(getpid(), SIGSTOP);
+    return code;
+}
+
+int MPI_Finalize(void) {
+    int (*real)(void);
+    *(void **)&real = dlsym(RTLD_NEXT, "MPI_Finalize");
+    int code = real();
+    if (is_chosen() && getenv("STALL_FINALIZE"))
+        kill(getpid(), SIGSTOP);
+    return code;
 }
 
 int memfd_create(const char *name, unsigned flags) {
