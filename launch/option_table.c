@@ -74,7 +74,7 @@ const dt_option dt_option_table[] = {
      .help = "samples that one worker computes at a time; at most B/M workers have work"},
     {"augment", DT_OPTION_WORD, FIELD(augment), .words = "none|affine|elastic", .initial = "none", .group = "Training",
      .commands = CELLS, .changes_bits = true,
-     .help = "new pictures in every epoch: affine turns, moves, scales, shears, thickens; elastic bends too"},
+     .help = "new pictures in every epoch: affine turns, moves, scales, shears, thickens, adds noise; elastic bends too"},
     {"target-accuracy", DT_OPTION_NUMBER, FIELD(target_accuracy), .min = 1e-9, .max = 100, .word = "off",
      .word_value = 0, .initial = "off", .metavar = "PERCENT", .group = "Training", .commands = TRAIN,
      .help = "stop after the epoch that reaches it"},

@@ -136,6 +136,11 @@ static void sample_row(const uint8_t *picture, const int *at_x, const int *at_y,
     }
 }
 
+static void add_noise(const dt_distortion *d, uint8_t *picture, int n) {
+    for (int i = 0; i < n; i++)
+        picture[i] = (uint8_t)dt_augment_noise(picture[i], d->noise, d->grain, i);
+}
+
 void dt_augment_apply(const dt_distortion *d, dt_shape in, const uint8_t *image, uint8_t *out,
                       void *scratch) {
     workspace s = divide(in, scratch);
@@ -149,6 +154,8 @@ void dt_augment_apply(const dt_distortion *d, dt_shape in, const uint8_t *image,
             place_row(d->y0, d->yx, d->yy, d->elastic ? s.dy : NULL, in, y, in.h, s.at_y);
             sample_row(picture, s.at_x, s.at_y, in.w, out);
         }
+        if (d->noise > 0)
+            add_noise(d, out - n_pixels, (int)n_pixels);
     }
 }
 

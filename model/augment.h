@@ -1,5 +1,5 @@
 /* model/augment.h - pictures that are drawn anew in every epoch: turned, moved, scaled, sheared,
- * bent, with thicker or thinner strokes.
+ * bent, with thicker or thinner strokes, noisy.
  *
  * What happens to a sample is a pure function of (seed, epoch, sample number): the same for every
  * number of ranks and workers, after a resume, and on every device. A distorted picture is bytes

@@ -27,7 +27,8 @@ enum {
     DT_AUGMENT_KNOTS = DT_AUGMENT_CELLS + 3, /* a spline reaches one knot back, two ahead */
     DT_AUGMENT_FIRST_KNOT = 8,               /* of a sample's random words; before: one each for */
     DT_AUGMENT_WORDS = DT_AUGMENT_FIRST_KNOT + DT_AUGMENT_KNOTS * DT_AUGMENT_KNOTS, /* the others */
-    DT_AUGMENT_FULL = 128 /* thickness that takes a neighbour's value whole */
+    DT_AUGMENT_NOISE = 64, /* of the noise's level; see dt_augment_noise() */
+    DT_AUGMENT_FULL = 128  /* thickness that takes a neighbour's value whole */
 };
 #define DT_AUGMENT_TURN    0.1763f        /* tan of half of 20 degrees */
 #define DT_AUGMENT_SHEAR   0.12f          /* columns a row */
@@ -39,8 +40,10 @@ enum {
 /* What happens to one sample. */
 typedef struct {
     float xx, xy, x0, yx, yy, y0; /* source = x0 + xx * column + xy * row, and so on; in pixels */
-    int thickness; /* -DT_AUGMENT_FULL (thin) .. DT_AUGMENT_FULL; 0: strokes as they are */
-    int elastic;   /* whether dx, dy count: displacements of the knots, in pixels */
+    int thickness;  /* -DT_AUGMENT_FULL (thin) .. DT_AUGMENT_FULL; 0: strokes as they are */
+    int noise;      /* its level, 0: none */
+    uint32_t grain; /* and which noise it is */
+    int elastic;    /* whether dx, dy count: displacements of the knots, in pixels */
     float dx[DT_AUGMENT_KNOTS * DT_AUGMENT_KNOTS], dy[DT_AUGMENT_KNOTS * DT_AUGMENT_KNOTS];
 } dt_distortion;
 
@@ -72,6 +75,9 @@ DT_BOTH void dt_augment_affine(const uint32_t *words, int height, int width, dt_
     d->x0 = middle_x + right - (d->xx * middle_x + d->xy * middle_y);
     d->y0 = middle_y + down - (d->yx * middle_x + d->yy * middle_y);
     d->thickness = (int)(DT_AUGMENT_THICK * dt_augment_triangular(words[6]));
+    float noise = (float)DT_AUGMENT_NOISE * dt_augment_uniform(words[7] >> 16);
+    d->noise = noise > 0.0f ? (int)noise : 0; /* every other picture has none */
+    d->grain = words[7];
 }
 
 /* Knot i from its word. */
@@ -112,6 +118,19 @@ DT_BOTH int dt_augment_thicken(int pixel, int least, int most, int thickness) {
     int other = thickness < 0 ? least : most, share = thickness < 0 ? -thickness : thickness;
     return (pixel * (DT_AUGMENT_FULL - share) + other * share + DT_AUGMENT_FULL / 2) /
            DT_AUGMENT_FULL;
+}
+
+/* A value with the noise of pixel i of its picture: four random bytes added up, near enough to a
+ * normal distribution, of a standard deviation of 0.58 times the level. */
+DT_BOTH int dt_augment_noise(int value, int level, uint32_t grain, int i) {
+    uint32_t bits = ((uint32_t)i ^ grain) * 0x9E3779B1u;
+    bits = (bits ^ bits >> 15) * 0x85EBCA6Bu;
+    bits = (bits ^ bits >> 13) * 0xC2B2AE35u;
+    bits ^= bits >> 16;
+    int four = (int)((bits & 255) + (bits >> 8 & 255) + (bits >> 16 & 255) + (bits >> 24));
+    value += (four - 510) * level / 256;
+    value = value < 0 ? 0 : value;
+    return value > 255 ? 255 : value;
 }
 
 /* Between four pixels a b / c d, x and y in 256ths. */

@@ -58,9 +58,10 @@ static __device__ int distorted(const dt_distortion &d, const picture &p, int y,
     }
     int u = dt_augment_place(at_x, p.w), v = dt_augment_place(at_y, p.h);
     int column = (u >> 8) - 1, row = (v >> 8) - 1;
-    return dt_augment_blend(stroke(p, row, column), stroke(p, row, column + 1),
-                            stroke(p, row + 1, column), stroke(p, row + 1, column + 1), u & 255,
-                            v & 255);
+    int value = dt_augment_blend(stroke(p, row, column), stroke(p, row, column + 1),
+                                 stroke(p, row + 1, column), stroke(p, row + 1, column + 1),
+                                 u & 255, v & 255);
+    return d.noise > 0 ? dt_augment_noise(value, d.noise, d.grain, y * p.w + x) : value;
 }
 
 template <typename T>

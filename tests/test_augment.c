@@ -149,11 +149,45 @@ static void test_spline(void) {
     }
 }
 
+/* Noise of the level's deviation around the value, cut off at black and white, and with no pattern
+ * from pixel to pixel or picture to picture. */
+static void test_noise(void) {
+    enum { N = 64 };
+    const dt_shape in = {1, N, N};
+    static uint8_t image[N * N], out[2][N * N];
+    dt_distortion d = nothing;
+    memset(image, 128, sizeof image);
+    d.noise = 40;
+    for (uint32_t k = 0; k < 2; k++) {
+        d.grain = 12345 + k;
+        apply(&d, in, image, out[k]);
+    }
+    double mean = 0, square = 0, beside = 0, other = 0;
+    for (int i = 0; i < N * N; i++) {
+        double v = out[0][i] - 128.0;
+        mean += v / (N * N);
+        square += v * v / (N * N);
+        beside += v * (out[0][(i + 1) % (N * N)] - 128.0) / (N * N);
+        other += v * (out[1][i] - 128.0) / (N * N);
+    }
+    T_NEAR(mean, 0, 1.5, 0);
+    T_NEAR(sqrt(square), 0.577 * 40, 1, 0);
+    T_NEAR(beside / square, 0, 0.06, 0);
+    T_NEAR(other / square, 0, 0.06, 0);
+    T_CHECK(dt_augment_noise(0, 64, 1, 2) >= 0 && dt_augment_noise(255, 64, 1, 3) <= 255);
+    int black = 0;
+    memset(image, 0, sizeof image);
+    apply(&d, in, image, out[0]);
+    for (int i = 0; i < N * N; i++)
+        black += out[0][i] == 0;
+    T_CHECK(black > N * N * 4 / 10 && black < N * N * 6 / 10);
+}
+
 /* What is drawn stays in its limits, is centred, and reaches far. */
 static void test_limits(void) {
     enum { N = 4000 };
     const dt_shape in = {1, 28, 28};
-    double turn = 0, most_turn = 0, most_knot = 0, size = 0, thick = 0;
+    double turn = 0, most_turn = 0, most_knot = 0, size = 0, thick = 0, noisy = 0;
     for (int64_t i = 0; i < N; i++) {
         dt_distortion d;
         dt_augment_draw(DT_AUGMENT_ELASTIC, 5, 2, i, in, &d);
@@ -162,7 +196,8 @@ static void test_limits(void) {
         most_turn = fmax(most_turn, fabs(angle));
         size += (double)(d.xx * d.yy - d.xy * d.yx) / N;
         thick += (double)d.thickness / N;
-        T_CHECK(abs(d.thickness) <= 64 && d.elastic);
+        noisy += (double)(d.noise > 0) / N;
+        T_CHECK(abs(d.thickness) <= 64 && d.elastic && d.noise >= 0 && d.noise < 64);
         for (int k = 0; k < DT_AUGMENT_KNOTS * DT_AUGMENT_KNOTS; k++)
             most_knot = fmax(most_knot, fmax(fabs((double)d.dx[k]), fabs((double)d.dy[k])));
     }
@@ -170,6 +205,7 @@ static void test_limits(void) {
     T_CHECK(most_knot > 2.3 && most_knot <= 28 / 12.0 + 1e-6);
     T_NEAR(size, 1, 0.01, 0); /* of the area */
     T_NEAR(thick, 0, 2, 0);
+    T_NEAR(noisy, 0.5, 0.03, 0);
 }
 
 /* Shifts move the centre of a picture by at most a ninth of its side, to all sides. */
@@ -223,8 +259,8 @@ static void test_pure(void) {
  * every later version, as stored results depend on them. */
 static void test_bits(void) {
     static const char *const want[] = {
-        "cbe29f55d2287d839620fc1db6c329d6e2d0f1b2a6a6ea0180c452aa7057dce1",
-        "1ef324af2c05fe030a39489e5d2d297586014435caf3cada756b9b3a3d80c31d"};
+        "490f630cb691a86660894e81f352a44fdf117aa83cd75f0ce97e83dd69e5f00d",
+        "e3bdcc59912051e84b273151fb5954b2049f758290690430701ac98ab2c05fcf"};
     for (dt_augment kind = DT_AUGMENT_AFFINE; kind <= DT_AUGMENT_ELASTIC; kind++) {
         dt_sha256_state *hash;
         char hex[DT_SHA256_HEX];
@@ -251,6 +287,7 @@ int main(void) {
     test_between_pixels();
     test_thickness();
     test_spline();
+    test_noise();
     test_limits();
     test_shift();
     test_pure();
