@@ -291,6 +291,22 @@ def test_set(s):
     check("a second server of one set", second.returncode == 2 and "another dtrain serve" in second.stderr, second.stderr)
 
 
+def test_two():
+    """Two begin while there is no set: the second goes on with what the first has left."""
+    first, second = Server("run", "--digits", "both"), Server("run", "--digits", "both")
+    for i in range(5):
+        first.ask(sized("api/set/add", f"&label={i}"), drawing(i))
+    status, said = second.ask(sized("api/set/add", "&label=5"), drawing(5))
+    check("one at a time", status == 409 and "another dtrain serve" in said["error"], said)
+    first.end()
+    status, kept = second.ask(sized("api/set/add", "&label=5"), drawing(5))
+    check("the second goes on", status == 200 and kept["n"] == 6 and [one["label"] for one in kept["recent"]] == [5, 4, 3, 2, 1, 0], kept)
+    check("with an answer of each", status == 200 and sum(map(sum, kept["confusion"])) == 6
+          and all(0 <= one["said"] <= 9 for one in kept["recent"]), kept)
+    check("and in its files", idx("both/t10k-labels-idx1-ubyte") == ((6,), bytes(range(6))))
+    second.end()
+
+
 def test_killed():
     """Killed while it adds: what it said it has, it has, and at most the one that was under way besides."""
     n = s_n = 0
@@ -418,6 +434,7 @@ def main():
     test_many(s)
     test_answers(s)
     test_set(s)
+    test_two()
     test_slow(s)
     check("it ends with 0 after all that", s.end() == 0, s.process.returncode)
     test_killed()
