@@ -1,6 +1,7 @@
 // page.mjs URL STROKES.json OUT: what a person does on the page of `dtrain serve`, in Chromium. The page at URL serves a run
 // with a network that knows the digits of STROKES.json, and an empty set. Downloads go to OUT/set; with OUT/shots there,
-// pictures of the screen go to it. With a fourth argument URL serves a run that is about to train: its view alone is watched.
+// pictures of the screen go to it. With a fourth argument URL serves a run that is about to train: "watch" looks at its view,
+// "once" draws with the network of its only epoch.
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
@@ -185,7 +186,25 @@ async function testWatch() {
   await page.context().close();
 }
 
-if (watch) await testWatch();
+// The page was there before the run: on the run's tab, and on that of drawings.
+async function testOnce() {
+  const page = await open({ viewport: { width: 1280, height: 900 } }), other = await open({ viewport: { width: 1280, height: 900 } }, "#draw");
+  await until(page, "no run yet", () => document.getElementById("state").textContent === "No run has begun here yet");
+  await until(other, "no answers yet", () => document.getElementById("sentence").textContent === "No answers yet.");
+  console.log("ready");
+  await until(page, "it ends", () => document.getElementById("state").textContent === "Finished");
+  await page.locator("#tab-draw").click();
+  for (const one of [page, other]) {
+    await drawByMouse(one, 7);
+    await until(one, "a network of one epoch answers", () => /^[0-9?]$/.test(document.getElementById("digit").textContent));
+    check("its name is told", (await text(one, "#origin")).includes("epoch 1"), await text(one, "#origin"));
+    check("no notice is left", !(await one.locator("#notice").isVisible()), await text(one, "#notice"));
+    await one.context().close();
+  }
+}
+
+if (watch === "once") await testOnce();
+else if (watch) await testWatch();
 else {
   await testDraw();
   await testKeys();

@@ -12,6 +12,7 @@ let changes = 0; // counts what was drawn, to tell an answer that is late
 let isAsking = false;
 let pause = 0;
 let draws = true;
+let newer = async () => ({ draws }); // asks what is served now
 let network = "";
 
 const pad = () => $("pad");
@@ -204,16 +205,16 @@ function openKeys() {
 
 // One request at a time; what was drawn meanwhile is sent when it is back.
 async function predict() {
-  if (!draws || isAsking) return;
+  if (isAsking) return;
   isAsking = true;
   try {
-    let sent;
-    do {
+    if (!draws) await renew(await newer());
+    for (let sent = -1; draws && sent !== changes && strokes.length > 0;) {
       sent = changes;
       const got = await ask(sized("api/predict"), pixels());
       notice("");
       if (strokes.length > 0) showAnswer(got);
-    } while (sent !== changes && strokes.length > 0);
+    }
   } catch (error) {
     notice(error.message);
   }
@@ -402,8 +403,9 @@ function makeRows() {
   }
 }
 
-export async function openDraw(about) {
+export async function openDraw(about, askNewer) {
   draws = about.draws;
+  newer = askNewer;
   network = about.network ? about.network.path : "";
   makeRows();
   showNothing();
@@ -428,7 +430,10 @@ export async function renew(about) {
   const hadNone = !draws;
   draws = about.draws;
   network = about.network ? about.network.path : "";
-  if (draws && hadNone) notice("");
+  if (draws && hadNone) {
+    notice("");
+    if (strokes.length === 0) showNothing();
+  }
   if (draws && strokes.length > 0) predict();
   showSet(await ask("api/set"));
 }
