@@ -80,6 +80,38 @@ async function isUsable(page, what) {
   check(`${what}: fits the window`, wide <= width, `${wide} of ${width}`);
 }
 
+const counts = (page) => page.evaluate(async () => (await (await fetch("api/set")).json()).n);
+const isOff = (page) => page.evaluate(() => document.getElementById("ask").disabled); // labels
+
+// A label on its way: what is drawn meanwhile stays, a second press adds nothing; a label that is refused loses nothing.
+async function testLate() {
+  const page = await open({ viewport: { width: 1280, height: 900 } });
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  await page.route("**/api/set/add*", async (route) => { await held; await route.continue(); });
+  await drawByMouse(page, 7);
+  await says(page, 7);
+  await page.keyboard.press("7");
+  await drawByMouse(page, 1);
+  await says(page, 1);
+  check("no label before the last one is there", await isOff(page));
+  await page.keyboard.press("7");
+  release();
+  await until(page, "it is added", () => document.getElementById("done").textContent.startsWith("Added as 7: the network was right."));
+  await until(page, "now the next can be", () => !document.getElementById("ask").disabled);
+  check("what was drawn meanwhile is there", (await text(page, "#digit")) === "1", await text(page, "#digit"));
+  check("once", (await counts(page)) === 1, await counts(page));
+  await page.unroute("**/api/set/add*");
+  page.removeAllListeners("console"); // Chromium writes of a refusal
+  await page.route("**/api/set/add*", (route) => route.fulfill({ status: 409, contentType: "application/json", body: '{"error":"the disk is full"}' }));
+  await page.keyboard.press("1");
+  await until(page, "a refusal is told", () => document.getElementById("notice").textContent === "the disk is full");
+  check("and the drawing is there", (await text(page, "#digit")) === "1" && !(await isOff(page)));
+  await page.locator("#undo-digit").click();
+  await until(page, "it is taken back", () => document.getElementById("set-summary").textContent.startsWith("It is empty"));
+  await page.context().close();
+}
+
 async function testDraw() {
   const page = await open({ viewport: { width: 1280, height: 900 } });
   await until(page, "an empty set", () => document.getElementById("set-summary").textContent.startsWith("It is empty"));
@@ -206,6 +238,7 @@ async function testOnce() {
 if (watch === "once") await testOnce();
 else if (watch) await testWatch();
 else {
+  await testLate();
   await testDraw();
   await testKeys();
   await testPhone();

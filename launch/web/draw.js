@@ -10,6 +10,7 @@ let pen = { x: 0.5, y: 0.5, isDown: false, isShown: false }; // of the keyboard
 let answer = null; // the last one, of what is drawn now
 let changes = 0; // counts what was drawn, to tell an answer that is late
 let isAsking = false;
+let isLabelling = false; // a digit is on its way into the set
 let pause = 0;
 let draws = true;
 let newer = async () => ({ draws }); // asks what is served now
@@ -221,13 +222,18 @@ async function predict() {
   isAsking = false;
 }
 
+// Where an answer says that there is ink, and one at a time.
+function offerLabels() {
+  $("ask").disabled = isLabelling || !answer?.has_ink;
+}
+
 function showNothing() {
   answer = null;
+  offerLabels();
   $("digit").textContent = "–";
   $("digit").classList.add("unsure");
   $("sentence").textContent = draws ? "Nothing is drawn yet." : "No answers yet.";
   $("aside").textContent = "";
-  $("ask").disabled = true;
   showGrey($("seen"), new Uint8Array(28 * 28), 28, 28);
   for (const row of $("bars").children) showBar(row, 0, false);
   for (const button of $("labels").children) button.classList.remove("said");
@@ -242,12 +248,12 @@ function showBar(row, p, isTop) {
 
 function showAnswer(got) {
   answer = got;
+  offerLabels();
   $("digit").textContent = got.is_digit ? got.digit : "?";
   $("digit").classList.toggle("unsure", !got.is_digit || got.probability < 0.6);
   $("sentence").textContent = got.is_digit ? `It is a ${got.digit}, at ${percent(100 * got.probability)}.` : "That is no digit to the network.";
   $("aside").textContent = got.is_digit ? `Next comes ${got.second}, at ${percent(100 * got.second_probability)}. Answered in ${got.ms.toFixed(2)} ms.`
     : `${got.why}. The nearest would be ${got.digit}.`;
-  $("ask").disabled = !got.has_ink;
   showGrey($("seen"), bytesOf(got.picture), 28, 28);
   [...$("bars").children].forEach((row, c) => showBar(row, got.probabilities[c] ?? 0, c === got.digit));
   [...$("labels").children].forEach((button, c) => button.classList.toggle("said", c === got.digit));
@@ -255,24 +261,29 @@ function showAnswer(got) {
 
 // --- was it right? ---
 
+// The pad is free at once for the next one; if this one cannot be added, it comes back.
 async function label(digit) {
   if ($("ask").disabled) return;
-  liftKeys();
-  open = null;
-  const body = pixels(), said = answer?.digit;
-  $("ask").disabled = true;
+  const body = pixels(), sent = strokes, before = answer;
+  isLabelling = true;
+  clear();
   try {
-    const set = await ask(`${sized("api/set/add")}&label=${digit}`, body);
+    const set = await ask(`${sized("api/set/add")}&label=${digit}`, body), { said } = set.recent[0];
     const sentence = said === digit ? `Added as ${digit}: the network was right.` : `Added as ${digit}: the network said ${said}.`;
     showSet(set);
-    clear();
     $("done").textContent = `${sentence} ${set.n === 1 ? "That is your first digit." : `Your set has ${thousands(set.n)}.`}`;
     $("done").classList.toggle("wrong", said !== digit);
     speak($("done").textContent);
   } catch (error) {
+    strokes = [...sent, ...strokes];
+    changes++;
+    paintPad();
+    if (strokes.length > sent.length) await predict();
+    else showAnswer(before);
     notice(error.message);
-    $("ask").disabled = !answer?.has_ink;
   }
+  isLabelling = false;
+  offerLabels();
 }
 
 async function undoDigit() {
