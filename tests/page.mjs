@@ -82,6 +82,7 @@ async function isUsable(page, what) {
 
 const counts = (page) => page.evaluate(async () => (await (await fetch("api/set")).json()).n);
 const isOff = (page) => page.evaluate(() => document.getElementById("ask").disabled); // labels
+const isOnPad = (page) => page.evaluate(() => document.activeElement.id === "pad");
 
 // A label on its way: what is drawn meanwhile stays, a second press adds nothing; a label that is refused loses nothing.
 async function testLate() {
@@ -109,6 +110,33 @@ async function testLate() {
   check("and the drawing is there", (await text(page, "#digit")) === "1" && !(await isOff(page)));
   await page.locator("#undo-digit").click();
   await until(page, "it is taken back", () => document.getElementById("set-summary").textContent.startsWith("It is empty"));
+  await page.context().close();
+}
+
+// Letters and digits are keys of the pad and the labels alone; the focus is never lost; a pen that one cannot see is told.
+async function testFocus() {
+  const page = await open({ viewport: { width: 1280, height: 900 } });
+  await drawByMouse(page, 7);
+  await says(page, 7);
+  await page.locator("#labels button:nth-child(8)").focus();
+  await page.keyboard.press("Enter");
+  await until(page, "7 is added", () => document.getElementById("done").textContent.startsWith("Added as 7"));
+  check("the focus goes to the pad after a label", await isOnPad(page));
+  await drawByMouse(page, 7);
+  await says(page, 7);
+  await page.locator('a[href="t10k-images-idx3-ubyte"]').focus();
+  for (const key of ["7", "z", "c", "Backspace", "Delete"]) await page.keyboard.press(key);
+  check("keys elsewhere change nothing", (await counts(page)) === 1 && (await text(page, "#digit")) === "7", `${await counts(page)}, ${await text(page, "#digit")}`);
+  await page.locator("#labels button:nth-child(2)").focus();
+  await page.keyboard.press("c");
+  check("the focus goes to the pad when there is nothing to label", (await isOnPad(page)) && (await isOff(page)));
+  await page.locator("#undo-digit").focus();
+  await page.keyboard.press("Enter");
+  await until(page, "the set is empty", () => document.getElementById("set-body").hidden);
+  check("the focus goes to the pad after the last one", await isOnPad(page));
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("ArrowLeft");
+  await until(page, "the pen's place is told", () => document.getElementById("spoken").textContent === "Row 46, column 46 of 100");
   await page.context().close();
 }
 
@@ -239,6 +267,7 @@ if (watch === "once") await testOnce();
 else if (watch) await testWatch();
 else {
   await testLate();
+  await testFocus();
   await testDraw();
   await testKeys();
   await testPhone();

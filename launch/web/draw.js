@@ -11,7 +11,7 @@ let answer = null; // the last one, of what is drawn now
 let changes = 0; // counts what was drawn, to tell an answer that is late
 let isAsking = false;
 let isLabelling = false; // a digit is on its way into the set
-let pause = 0;
+let pause = 0, penPause = 0;
 let draws = true;
 let newer = async () => ({ draws }); // asks what is served now
 let network = "";
@@ -136,10 +136,16 @@ function liftKeys() {
   pen.isDown = false;
 }
 
+function tellPlace() {
+  speak(`Row ${Math.round(100 * pen.y)}, column ${Math.round(100 * pen.x)} of 100`);
+}
+
 function movePen(dx, dy) {
   pen.x = Math.min(1, Math.max(0, pen.x + dx));
   pen.y = Math.min(1, Math.max(0, pen.y + dy));
   pen.isShown = true;
+  clearTimeout(penPause);
+  penPause = setTimeout(tellPlace, PAUSE);
   if (!pen.isDown) {
     paintPad();
     return;
@@ -149,6 +155,7 @@ function movePen(dx, dy) {
 }
 
 function togglePen() {
+  clearTimeout(penPause);
   if (pen.isDown) {
     liftKeys();
     speak("Pen up");
@@ -176,6 +183,17 @@ function undoStroke() {
   changed();
 }
 
+// Single keys count on the pad and the labels only: elsewhere they may be a screen reader's, or a slip.
+function pressKey(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  const key = event.key.toLowerCase();
+  if (key === "z" || key === "backspace") undoStroke();
+  else if (key === "c" || key === "delete") clear();
+  else if (/^[0-9]$/.test(key)) label(Number(key));
+  else return;
+  event.preventDefault();
+}
+
 function openKeys() {
   pad().addEventListener("keydown", (event) => {
     const by = event.shiftKey ? 0.01 : 0.04;
@@ -187,17 +205,14 @@ function openKeys() {
   });
   pad().addEventListener("blur", () => {
     liftKeys();
+    clearTimeout(penPause);
     pen.isShown = false;
     paintPad();
   });
-  addEventListener("keydown", (event) => {
-    if ($("draw").hidden || event.altKey || event.metaKey) return;
-    const key = event.key.toLowerCase();
-    if (event.ctrlKey ? key === "z" : key === "z" || key === "backspace") undoStroke();
-    else if (event.ctrlKey) return;
-    else if (key === "c" || key === "delete") clear();
-    else if (/^[0-9]$/.test(key) && !$("ask").disabled) label(Number(key));
-    else return;
+  for (const part of [pad(), $("ask")]) part.addEventListener("keydown", pressKey);
+  addEventListener("keydown", (event) => { // Ctrl-Z from anywhere: no single character
+    if ($("draw").hidden || !event.ctrlKey || event.altKey || event.metaKey || event.key.toLowerCase() !== "z") return;
+    undoStroke();
     event.preventDefault();
   });
 }
@@ -222,9 +237,16 @@ async function predict() {
   isAsking = false;
 }
 
+// The focus does not stay in a part that is about to go.
+function leave(part) {
+  if (part.contains(document.activeElement)) pad().focus();
+}
+
 // Where an answer says that there is ink, and one at a time.
 function offerLabels() {
-  $("ask").disabled = isLabelling || !answer?.has_ink;
+  const isOff = isLabelling || !answer?.has_ink;
+  if (isOff) leave($("ask"));
+  $("ask").disabled = isOff;
 }
 
 function showNothing() {
@@ -323,6 +345,7 @@ const quoted = (word) => (/^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("
 
 function showSet(set) {
   const isEmpty = set.n === 0, total = set.confusion ? set.confusion.flat().reduce((a, b) => a + b, 0) : 0;
+  if (isEmpty) leave($("set-body"));
   $("set-body").hidden = isEmpty;
   $("set-summary").textContent = isEmpty ? "It is empty: say above what you drew, and the digit is kept here." : `${thousands(set.n)} in ${set.dir}`;
   if (isEmpty) return;
