@@ -247,6 +247,73 @@ def test_slow(s):
     check("the slow ones are sent away while there are too many", closed >= 340, f"{closed} of 600 after {time.time() - start:.1f} s")
 
 
+class Patience:
+    """Clients of another server that take their time, beside all other tests: 10,000 pictures are read in more than 25 s; a
+    request begins when its connection is 17 s old and ends 5 s later; and one that takes nothing is sent away."""
+
+    def __init__(self):
+        self.pictures = b"".join(i.to_bytes(2, "big") * 392 for i in range(10000))
+        os.makedirs("big")
+        with open("big/t10k-images-idx3-ubyte", "wb") as f:
+            f.write(struct.pack(">4I", 0x803, 10000, 28, 28) + self.pictures)
+        with open("big/t10k-labels-idx1-ubyte", "wb") as f:
+            f.write(struct.pack(">2I", 0x801, 10000) + bytes(10000))
+        self.server = Server("run", "--digits", "big")
+        self.got = {}
+        self.threads = [threading.Thread(target=t) for t in (self.read_slowly, self.read_nothing, self.ask_late)]
+        for t in self.threads:
+            t.start()
+
+    def begin(self):
+        c = socket.socket()
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.connect((self.server.host, self.server.port))
+        c.sendall(self.server.head("GET", self.server.base + "t10k-images-idx3-ubyte"))
+        return c
+
+    def rest(self, c, answer=b""):
+        try:
+            while more := c.recv(1 << 20):
+                answer += more
+        except ConnectionError:
+            pass
+        return answer
+
+    def read_slowly(self):
+        began, answer = time.time(), b""
+        with self.begin() as c:
+            while time.time() < began + 26:
+                answer += c.recv(10000)
+                time.sleep(0.1)
+            self.got["slow"] = self.rest(c, answer)
+
+    def read_nothing(self):
+        with self.begin() as c:
+            time.sleep(26)
+            self.got["none"] = self.rest(c)
+
+    def ask_late(self):
+        body = drawing()
+        with self.server.connect() as c:
+            time.sleep(17)
+            c.sendall(self.server.head("POST", self.server.base + sized("api/predict"), [f"Content-Length: {len(body)}"]) + body[:99])
+            time.sleep(5)
+            try:
+                c.sendall(body[99:])
+            except ConnectionError:
+                pass
+            self.got["late"] = self.rest(c)
+
+    def end(self):
+        for t in self.threads:
+            t.join()
+        slow, none, late = (self.got.get(name, b"") for name in ("slow", "none", "late"))
+        check("a slow download is whole", slow[slow.find(b"\r\n\r\n") + 20:] == self.pictures, len(slow))
+        check("who takes nothing is sent away", len(none) < len(self.pictures), len(none))
+        check("a request has its time from its own beginning", late.startswith(b"HTTP/1.1 200"), late[:40])
+        check("its server ends", self.server.end() == 0)
+
+
 # --- the set ---
 
 def test_answers(s):
@@ -426,6 +493,7 @@ def test_watched():
 
 
 def main():
+    patience = Patience()
     s = Server("run")
     test_page(s)
     test_who(s)
@@ -442,6 +510,7 @@ def main():
     test_refused()
     test_elsewhere()
     test_watched()
+    patience.end()
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0 or passed == 0)
 
