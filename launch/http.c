@@ -144,6 +144,7 @@ static enum MHD_Result check(const dt_http *http, struct MHD_Connection *connect
                                   .host = header(connection, "Host"),
                                   .origin = header(connection, "Origin"),
                                   .site = header(connection, "Sec-Fetch-Site"),
+                                  .mode = header(connection, "Sec-Fetch-Mode"),
                                   .length = header(connection, "Content-Length")};
     int status = dt_request_check(&head, http->rules, &e->what, &why);
     e->is_checked = true;

@@ -143,6 +143,14 @@ def test_who(s):
                           (["Sec-Fetch-Site: same-site"], False), (["Sec-Fetch-Site: same-origin", f"Origin: http://{own}"], True)):
         status = s.raw(s.head("POST", predict, [*headers, f"Content-Length: {len(body)}"]) + body)[0]
         check(f"{headers}", status == (200 if good else 403), status)
+    for method, name, mode, site, want in (("GET", "", "navigate", "cross-site", 200), ("GET", "", "navigate", "same-site", 200),
+                                           ("GET", "", "no-cors", "cross-site", 403), ("GET", "", None, "cross-site", 403),
+                                           ("GET", "api/set", "navigate", "cross-site", 403), ("GET", "style.css", "navigate", "cross-site", 403),
+                                           ("GET", "t10k-images-idx3-ubyte", "navigate", "cross-site", 403), ("HEAD", "", "navigate", "cross-site", 403),
+                                           ("POST", "", "navigate", "cross-site", 403), ("POST", "api/set/undo", "navigate", "cross-site", 403)):
+        status = s.status(method, name, [f"Sec-Fetch-Site: {site}", *([f"Sec-Fetch-Mode: {mode}"] if mode else [])])
+        check(f"{method} {name!r} {mode} from {site}", status == want, status)
+    check("a link with no token", s.raw(s.head("GET", "/", ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"]))[0] == 403)
 
 
 def test_what(s):
