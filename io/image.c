@@ -70,6 +70,7 @@ static dt_status parse_png(const char *name, const void *bytes, size_t nbytes, d
     png_image png = {.version = PNG_IMAGE_VERSION};
     if (!png_image_begin_read_from_memory(&png, bytes, nbytes))
         return dt_fail(DT_EDATA, "%s: damaged PNG: %s", name, png.message);
+    png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB; /* 16 bits without a gamma are no linear light */
     bool alpha = (png.format & PNG_FORMAT_FLAG_ALPHA) != 0;
     bool colour = (png.format & PNG_FORMAT_FLAG_COLOR) != 0;
     png.format = alpha ? PNG_FORMAT_RGBA : colour ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;

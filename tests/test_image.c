@@ -29,6 +29,20 @@ static size_t encode(png_uint_32 format, const void *pixels, void *to, size_t ro
     return n;
 }
 
+/* file without its chunk of this name, if there is one. */
+static size_t drop_chunk(uint8_t *file, size_t n, const char *name) {
+    for (size_t at = 8; at + 12 <= n;) {
+        size_t length = (size_t)file[at + 2] << 8 | file[at + 3]; /* they are short here */
+        size_t next = at + 12 + length;
+        if (memcmp(file + at + 4, name, 4) == 0) {
+            memmove(file + at, file + next, n - next);
+            return n - (next - at);
+        }
+        at = next;
+    }
+    return n;
+}
+
 static bool is_rgb(const dt_image *image) {
     return image->width == W && image->height == H && image->channels == 3 &&
            memcmp(image->pixels, rgb, sizeof rgb) == 0;
@@ -71,6 +85,16 @@ static void test_png(void) {
     n = encode(PNG_FORMAT_LINEAR_Y, linear, file, sizeof file);
     T_OK(dt_image_parse("a.png", file, n, &image));
     T_CHECK(image.channels == 1 && image.pixels[0] == 0 && image.pixels[1] == 255);
+    dt_image_free(&image);
+
+    for (int i = 0; i < W * H; i++) /* a scanner's, which says nothing of gamma */
+        linear[i] = 0x3333;
+    n = encode(PNG_FORMAT_LINEAR_Y, linear, file, sizeof file);
+    size_t n_bare = drop_chunk(file, n, "gAMA");
+    T_CHECK(n_bare == n - 16);
+    n = drop_chunk(file, n_bare, "cHRM");
+    T_OK(dt_image_parse("a.png", file, n, &image));
+    T_CHECK(image.channels == 1 && image.pixels[0] == 0x33 && image.pixels[W * H - 1] == 0x33);
     dt_image_free(&image);
 }
 
