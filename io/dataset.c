@@ -104,6 +104,25 @@ static dt_status check_dims(const dt_dataset *d, int file) {
     return DT_OK;
 }
 
+/* Does a file's temporary name stand beside it? */
+static bool is_being_written(const char *path) {
+    char tmp[DT_PATH_MAX + 8];
+    snprintf(tmp, sizeof tmp, "%s.tmp", path);
+    return dt_path_exists(tmp);
+}
+
+/* A set of io/digits.h whose change was cut off has one picture without a label, and a sign of it:
+ * the set ends with its labels. */
+static void drop_picture_without_label(dt_dataset *d) {
+    dt_idx *images = &d->file[TEST_IMAGES];
+    const dt_idx *labels = &d->file[TEST_LABELS];
+    if (images->n_dims != 3 || labels->n_dims != 1 || images->dims[0] != labels->dims[0] + 1 ||
+        !(is_being_written(d->path[TEST_IMAGES]) || is_being_written(d->path[TEST_LABELS])))
+        return;
+    images->dims[0] = labels->dims[0];
+    images->n_bytes = (size_t)images->dims[0] * images->dims[1] * images->dims[2];
+}
+
 /* The files belong together. */
 static dt_status check_files(const dt_dataset *d, int first) {
     for (int file = first; file < N_FILES; file++)
@@ -235,6 +254,7 @@ static dt_status open_all(dt_dataset *d, const char *dir, int n_threads) {
 static dt_status open_test(dt_dataset *d, const char *dir, int n_threads) {
     DT_TRY(find_files(d, dir, TEST_IMAGES));
     DT_TRY(run_jobs(N_FILES - TEST_IMAGES, n_threads, open_test_file, d));
+    drop_picture_without_label(d);
     DT_TRY(check_files(d, TEST_IMAGES));
     set_arrays(d);
     return run_jobs(N_FILES - TEST_IMAGES, n_threads, hash_test_file, d);

@@ -32,7 +32,8 @@ extern const char *const dt_dataset_files[4];
  * (launch/fetch-data.sh). Frees all on failure. Hashing is spread over up to n_threads threads. */
 DT_NODISCARD dt_status dt_dataset_open(const char *dir, int n_threads, dt_dataset **out);
 /* The same of the test set alone, whether the training files are there or not: train is empty, its
- * digests are "", mean and std are 0. */
+ * digests are "", mean and std are 0. A set of io/digits.h is whole at any moment: of one that is
+ * being changed, or whose change was cut off, it is what has labels. */
 DT_NODISCARD dt_status dt_dataset_open_test(const char *dir, int n_threads, dt_dataset **out);
 /* DT_EDATA if a label is not below classes, the number of a network's outputs; names the file,
  * sample and label. */

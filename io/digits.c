@@ -2,12 +2,15 @@
  *
  * Memory holds both files with their headers, so what is written and what is downloaded are the
  * same bytes. Order of the writes: growing, pictures and then labels; shrinking, labels and then
- * pictures. So there are never fewer pictures than labels, and pictures beyond the labels are what
- * is left of a change that did not come to its end. */
+ * pictures. So there are never fewer pictures than labels, and at most one more: what is left of a
+ * change that did not come to its end. While that may be so, the temporary name of the file that is
+ * written second is there, as a sign for readers (io/dataset.h). After a change that failed both
+ * files are written as they were before the next one begins. */
 #include "io/digits.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -18,6 +21,10 @@ enum { IMAGES_HEADER = 16, LABELS_HEADER = 8 };
 
 static const char images_name[] = "t10k-images-idx3-ubyte";
 static const char labels_name[] = "t10k-labels-idx1-ubyte";
+/* Other names of a test set's files: a reader would find both. */
+static const char *const other_names[] = {"t10k-images-idx3-ubyte.gz", "t10k-images.idx3-ubyte",
+                                          "t10k-images.idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
+                                          "t10k-labels.idx1-ubyte",    "t10k-labels.idx1-ubyte.gz"};
 
 static size_t picture_bytes(const dt_digits *d) {
     return (size_t)d->height * (size_t)d->width;
@@ -57,26 +64,70 @@ static dt_status reserve(dt_digits *d, size_t n) {
     return DT_OK;
 }
 
-static dt_status write_file(const dt_digits *d, const char *name, const dt_digits_file *file) {
-    char path[DT_PATH_MAX];
-    DT_TRY(dt_path_join(path, d->dir, name));
-    return dt_file_write(path, file->bytes, file->nbytes);
-}
-
-/* An IDX file of no pictures is none: the set's end is the end of its labels. */
-static dt_status remove_file(const dt_digits *d, const char *name) {
-    char path[DT_PATH_MAX];
-    DT_TRY(dt_path_join(path, d->dir, name));
+static dt_status remove_file(const char *path) {
     if (unlink(path) != 0 && errno != ENOENT)
         return dt_fail(DT_EIO, "cannot remove %s: %s", path, strerror(errno));
     return DT_OK;
 }
 
+/* An IDX file of no pictures is none: the set's end is the end of its labels. */
+static dt_status put_file(const dt_digits *d, const char *name) {
+    char path[DT_PATH_MAX];
+    const dt_digits_file *file = name == images_name ? &d->images : &d->labels;
+    DT_TRY(dt_path_join(path, d->dir, name));
+    return d->n > 0 ? dt_file_write(path, file->bytes, file->nbytes) : remove_file(path);
+}
+
+static dt_status sign_path(const dt_digits *d, const char *name, char path[DT_PATH_MAX]) {
+    char tmp[sizeof images_name + 8];
+    snprintf(tmp, sizeof tmp, "%s.tmp", name);
+    return dt_path_join(path, d->dir, tmp);
+}
+
+static dt_status put_sign(const dt_digits *d, const char *name) {
+    char path[DT_PATH_MAX];
+    DT_TRY(sign_path(d, name, path));
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return dt_fail(DT_EIO, "cannot write %s: %s", path, strerror(errno));
+    close(fd);
+    return DT_OK;
+}
+
+static dt_status remove_sign(const dt_digits *d, const char *name) {
+    char path[DT_PATH_MAX];
+    DT_TRY(sign_path(d, name, path));
+    return remove_file(path);
+}
+
+/* Bring both files to what memory holds. A failure leaves the sign. */
+static dt_status put_files(dt_digits *d, const char *first, const char *second) {
+    char why[DT_ERROR_MAX];
+    DT_TRY(put_sign(d, second));
+    d->is_split = true;
+    dt_status status = put_file(d, first);
+    if (status == DT_OK)
+        status = put_file(d, second);
+    if (status == DT_OK)
+        status = remove_sign(d, second); /* it is the file by now, but if there are no pictures */
+    if (status == DT_OK) {
+        d->is_split = false;
+        return DT_OK;
+    }
+    dt_error_copy(why);
+    (void)put_sign(d, second); /* without it readers refuse the set until its next change */
+    dt_error_set(why);
+    return status;
+}
+
+/* Of a change that failed there may be a picture or a label too many or too few. */
+static dt_status settle(dt_digits *d) {
+    return d->is_split ? put_files(d, labels_name, images_name) : DT_OK;
+}
+
 /* The lock is on the directory itself, so that it leaves no file behind. Where the file system
  * knows no locks there is none. */
 static dt_status claim(dt_digits *d) {
-    if (d->lock >= 0)
-        return DT_OK;
     d->lock = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (d->lock < 0)
         return dt_fail(DT_EIO, "cannot open the directory %s: %s", d->dir, strerror(errno));
@@ -97,18 +148,34 @@ static dt_status take(dt_digits *d, const char *path, const dt_idx *images, cons
     if (images->dims[1] != (uint32_t)d->height || images->dims[2] != (uint32_t)d->width)
         return dt_fail(DT_EDATA, "%s has images of %u x %u, the network takes %d x %d", path,
                        images->dims[1], images->dims[2], d->height, d->width);
-    if (images->dims[0] < n || n > DT_DIGITS_MAX)
-        return dt_fail(DT_EDATA, "%s has %u images for %zu labels; at most %d are possible", path,
-                       images->dims[0], n, DT_DIGITS_MAX);
+    if (images->dims[0] < n || images->dims[0] > n + 1 || n > DT_DIGITS_MAX)
+        return dt_fail(
+            DT_EDATA,
+            "%s has %u images for %zu labels: no set of dtrain serve, which has as many, "
+            "up to %d; choose another --digits",
+            path, images->dims[0], n, DT_DIGITS_MAX);
     DT_TRY(reserve(d, n));
     if (n > 0) {
         memcpy(d->images.bytes + IMAGES_HEADER, images->data, n * picture_bytes(d));
         memcpy(d->labels.bytes + LABELS_HEADER, labels->data, n);
     }
     set_count(d, n);
-    if (images->dims[0] == n)
-        return DT_OK;
-    return n > 0 ? write_file(d, images_name, &d->images) : remove_file(d, images_name);
+    d->is_split = images->dims[0] != n;
+    return DT_OK;
+}
+
+/* The first file that is kept here would hide them from readers. */
+static dt_status refuse_others(const dt_digits *d) {
+    char path[DT_PATH_MAX];
+    for (size_t i = 0; i < sizeof other_names / sizeof *other_names; i++) {
+        DT_TRY(dt_path_join(path, d->dir, other_names[i]));
+        if (dt_path_exists(path))
+            return dt_fail(DT_EUSAGE,
+                           "%s: no digits can be kept beside it, as they would hide it from "
+                           "readers: choose another --digits",
+                           path);
+    }
+    return DT_OK;
 }
 
 static dt_status load(dt_digits *d) {
@@ -117,6 +184,7 @@ static dt_status load(dt_digits *d) {
     dt_status status;
     DT_TRY(dt_path_join(images_path, d->dir, images_name));
     DT_TRY(dt_path_join(labels_path, d->dir, labels_name));
+    DT_TRY(refuse_others(d));
     bool has_labels = dt_path_exists(labels_path);
     if (!has_labels && !dt_path_exists(images_path))
         return DT_OK;
@@ -127,6 +195,20 @@ static dt_status load(dt_digits *d) {
 done:
     dt_idx_close(&images);
     dt_idx_close(&labels);
+    return status;
+}
+
+/* Take the directory and what it holds, if that is not done: it may have been made, and filled, by
+ * another program since. */
+static dt_status own(dt_digits *d) {
+    if (d->lock >= 0)
+        return DT_OK;
+    DT_TRY(claim(d));
+    dt_status status = load(d);
+    if (status != DT_OK) {
+        close(d->lock);
+        d->lock = -1;
+    }
     return status;
 }
 
@@ -146,9 +228,9 @@ dt_status dt_digits_open(const char *dir, int height, int width, dt_digits **out
     if (status == DT_OK)
         set_count(d, 0);
     if (status == DT_OK && dt_path_exists(dir))
-        status = claim(d);
+        status = own(d);
     if (status == DT_OK)
-        status = load(d);
+        status = settle(d);
     if (status != DT_OK)
         dt_digits_close(out);
     return status;
@@ -167,18 +249,17 @@ void dt_digits_close(dt_digits **digits) {
 }
 
 dt_status dt_digits_add(dt_digits *d, const uint8_t *image, uint8_t label) {
+    DT_TRY(dt_mkdirs(d->dir));
+    DT_TRY(own(d));
+    DT_TRY(settle(d));
     size_t n = d->n;
     if (n >= DT_DIGITS_MAX)
         return dt_fail(DT_EUSAGE, "%s is full: %d digits", d->dir, DT_DIGITS_MAX);
-    DT_TRY(dt_mkdirs(d->dir));
-    DT_TRY(claim(d));
     DT_TRY(reserve(d, n + 1));
     memcpy(d->images.bytes + d->images.nbytes, image, picture_bytes(d));
     d->labels.bytes[d->labels.nbytes] = label;
     set_count(d, n + 1);
-    dt_status status = write_file(d, images_name, &d->images);
-    if (status == DT_OK)
-        status = write_file(d, labels_name, &d->labels);
+    dt_status status = put_files(d, images_name, labels_name);
     if (status != DT_OK)
         set_count(d, n);
     return status;
@@ -188,13 +269,12 @@ dt_status dt_digits_undo(dt_digits *d) {
     size_t n = d->n;
     if (n == 0)
         return dt_fail(DT_EUSAGE, "the set has no digit to take away");
+    DT_TRY(settle(d));
     set_count(d, n - 1);
-    dt_status status = n > 1 ? write_file(d, labels_name, &d->labels) : remove_file(d, labels_name);
-    if (status != DT_OK) {
+    dt_status status = put_files(d, labels_name, images_name);
+    if (status != DT_OK)
         set_count(d, n);
-        return status;
-    }
-    return n > 1 ? write_file(d, images_name, &d->images) : remove_file(d, images_name);
+    return status;
 }
 
 const uint8_t *dt_digits_image(const dt_digits *d, size_t i) {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "io/exif.h"
 #include "io/file.h"
 /* needs stdio.h and size_t before it */
 #include <jpeglib.h>
@@ -69,6 +70,7 @@ static dt_status parse_png(const char *name, const void *bytes, size_t nbytes, d
     png_image png = {.version = PNG_IMAGE_VERSION};
     if (!png_image_begin_read_from_memory(&png, bytes, nbytes))
         return dt_fail(DT_EDATA, "%s: damaged PNG: %s", name, png.message);
+    png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB; /* 16 bits without a gamma are no linear light */
     bool alpha = (png.format & PNG_FORMAT_FLAG_ALPHA) != 0;
     bool colour = (png.format & PNG_FORMAT_FLAG_COLOR) != 0;
     png.format = alpha ? PNG_FORMAT_RGBA : colour ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
@@ -145,6 +147,21 @@ static dt_status decode_jpeg(const char *name, struct jpeg_decompress_struct *jp
     return DT_OK;
 }
 
+/* As the camera was held. */
+static dt_status turn(const char *name, int orientation, dt_image *image) {
+    if (orientation == 1)
+        return DT_OK;
+    bool swaps = orientation >= 5;
+    dt_image turned;
+    DT_TRY(take_room(name, (size_t)(swaps ? image->height : image->width),
+                     (size_t)(swaps ? image->width : image->height), image->channels, &turned));
+    dt_exif_turn(orientation, image->pixels, image->width, image->height, image->channels,
+                 turned.pixels);
+    dt_image_free(image);
+    *image = turned;
+    return DT_OK;
+}
+
 static dt_status parse_jpeg(const char *name, const void *bytes, size_t nbytes, dt_image *out) {
     struct jpeg_decompress_struct jpeg = {0};
     struct jpeg_progress_mgr progress = {.progress_monitor = jpeg_progress};
@@ -164,7 +181,7 @@ static dt_status parse_jpeg(const char *name, const void *bytes, size_t nbytes, 
     (void)jpeg_read_header(&jpeg, TRUE);
     status = decode_jpeg(name, &jpeg, out);
     jpeg_destroy_decompress(&jpeg);
-    return status;
+    return status == DT_OK ? turn(name, dt_exif_orientation(bytes, nbytes), out) : status;
 }
 
 /* --- PGM and PPM (netpbm's pgm(5) and ppm(5)) --- */

@@ -1,7 +1,8 @@
 /* io/image.h - pictures of other programs as plain bytes: PNG, JPEG, PGM and PPM in, PNG out.
  *
  * The format is told by content, never by name. Whatever a file holds (palettes, 16 bits, grey or
- * colour, interlaced, progressive) becomes 8 bits of grey or of RGB. What shines through a picture
+ * colour, interlaced, progressive) becomes 8 bits of grey or of RGB; a JPEG is turned as its Exif
+ * orientation says. What shines through a picture
  * is black where its ink is light, and white elsewhere. */
 #ifndef DT_IO_IMAGE_H
 #define DT_IO_IMAGE_H

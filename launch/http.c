@@ -4,11 +4,12 @@
  * needs a lock. It is given a listening socket, as its own words for a port that is taken say
  * little. Its time-out starts anew with every byte, and it does not always see that a client has
  * gone in the middle of a line: so connections are counted here, and those that have not sent a
- * whole request in time are shut down. */
+ * whole request in time are shut down, as are those that take nothing of their answer. */
 #include "launch/http.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/tcp.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -29,7 +30,9 @@ static const double PATIENCE = 20, PATIENCE_IN_A_CROWD = 2; /* seconds for a req
 typedef struct peer {
     struct peer *next, *before;
     int fd;
-    double since; /* its last request ended, or it connected */
+    double since;     /* it connected, a request began or ended, or a part of an answer was taken */
+    bool is_busy;     /* an answer is on its way */
+    uint64_t n_taken; /* bytes, while busy */
 } peer;
 
 typedef struct { /* a request on its way */
@@ -101,9 +104,25 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, int status, con
 
 /* -- Requests -------------------------------------------------------------------------------- */
 
+static peer *peer_of(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+/* A request of a connection begins or ends, or its answer does. */
+static void note_time(struct MHD_Connection *connection, bool is_busy) {
+    peer *p = peer_of(connection);
+    if (!p)
+        return;
+    p->since = dt_now();
+    p->is_busy = is_busy;
+}
+
 /* The request line has come: the one place where the target is to be had as it was sent. */
 static void *begin(void *ctx, const char *target, struct MHD_Connection *connection) {
-    (void)ctx, (void)connection;
+    (void)ctx;
+    note_time(connection, false);
     exchange *e = calloc(1, sizeof *e);
     if (e && (e->target = strdup(target)) == NULL) {
         free(e);
@@ -125,6 +144,7 @@ static enum MHD_Result check(const dt_http *http, struct MHD_Connection *connect
                                   .host = header(connection, "Host"),
                                   .origin = header(connection, "Origin"),
                                   .site = header(connection, "Sec-Fetch-Site"),
+                                  .mode = header(connection, "Sec-Fetch-Mode"),
                                   .length = header(connection, "Content-Length")};
     int status = dt_request_check(&head, http->rules, &e->what, &why);
     e->is_checked = true;
@@ -163,6 +183,7 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
                       "the body is not as long as width and height say");
     dt_reply reply = {.status = MHD_HTTP_OK};
     http->answer(http->ctx, &e->what, e->body, &reply);
+    note_time(connection, true); /* who got here knows the token */
     return send_reply(connection, &reply);
 }
 
@@ -170,10 +191,7 @@ static void end(void *ctx, struct MHD_Connection *connection, void **state,
                 enum MHD_RequestTerminationCode why) {
     (void)ctx, (void)why;
     exchange *e = *state;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    if (info && info->socket_context)
-        ((peer *)info->socket_context)->since = dt_now();
+    note_time(connection, false);
     if (e) {
         free(e->target);
         free(e->body);
@@ -213,13 +231,27 @@ static void come_or_go(void *ctx, struct MHD_Connection *connection, void **sock
     }
 }
 
+/* The other side has said that more of the answer is there. */
+static bool takes_more(peer *p) {
+    struct tcp_info info = {0};
+    socklen_t nbytes = sizeof info;
+    if (getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, &info, &nbytes) != 0 ||
+        info.tcpi_bytes_acked == p->n_taken)
+        return false;
+    p->n_taken = info.tcpi_bytes_acked;
+    return true;
+}
+
 /* The library sees the end of what was shut down, and closes it. */
 static void send_away_the_slow(const dt_http *http) {
     double now = dt_now();
     double patience = http->n_peers > PEERS_MAX / 2 ? PATIENCE_IN_A_CROWD : PATIENCE;
-    for (const peer *p = http->peers; p; p = p->next)
+    for (peer *p = http->peers; p; p = p->next) {
+        if (p->is_busy && takes_more(p))
+            p->since = now;
         if (now - p->since > patience)
             shutdown(p->fd, SHUT_RDWR);
+    }
 }
 
 /* -- The server ------------------------------------------------------------------------------ */

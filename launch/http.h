@@ -2,7 +2,8 @@
  *
  * One thread, the caller's: dt_http_run() does what is due and comes back. Requests that
  * dt_request_check() refuses are answered here. A client has a few seconds for each request, fewer
- * when many are connected, so that those who send a byte now and then keep nobody out. */
+ * when many are connected, so that those who send a byte now and then keep nobody out. An answer
+ * may take as long as something of it is taken. */
 #ifndef DT_LAUNCH_HTTP_H
 #define DT_LAUNCH_HTTP_H
 

@@ -76,12 +76,18 @@ static bool is_host(const char *host, const dt_request_rules *rules) {
 /* Browsers send Origin with every POST; other programs need not. */
 static bool is_origin(const dt_request_head *head) {
     static const char scheme[] = "http://";
-    if (head->site && strcmp(head->site, "same-origin") != 0 && strcmp(head->site, "none") != 0)
-        return false;
     if (!head->origin)
         return true;
     return strncmp(head->origin, scheme, sizeof scheme - 1) == 0 &&
            strcmp(head->origin + sizeof scheme - 1, head->host) == 0;
+}
+
+/* From this page or from nowhere; by a link from anywhere, if it leads to the page. */
+static bool is_site(const dt_request_head *head, int asset) {
+    if (!head->site || strcmp(head->site, "same-origin") == 0 || strcmp(head->site, "none") == 0)
+        return true;
+    return asset >= 0 && dt_assets[asset].name[0] == '\0' && strcmp(head->method, "GET") == 0 &&
+           head->mode && strcmp(head->mode, "navigate") == 0;
 }
 
 /* Takes as long for a token that is nearly right as for one that is not. */
@@ -175,18 +181,21 @@ static const name_row *find_name(const char *path, size_t n) {
 int dt_request_check(const dt_request_head *head, const dt_request_rules *rules, dt_request *out,
                      const char **why) {
     static const name_row asset_row = {"", false, DT_ROUTE_ASSET, false, false};
+    static const char another_page[] = "this request comes from another page";
     bool posts = strcmp(head->method, "POST") == 0;
     *out = (dt_request){.asset = -1, .label = -1};
     if (!is_host(head->host, rules))
         return refuse(FORBIDDEN, "this host name is not the program's: use the printed address",
                       why);
     if (!is_origin(head))
-        return refuse(FORBIDDEN, "this request comes from another page", why);
+        return refuse(FORBIDDEN, another_page, why);
     if (!has_token(head->target, rules->token))
         return refuse(FORBIDDEN, "open the address that dtrain serve has printed, to its end", why);
     const char *path = head->target + DT_TOKEN_CHARS + 2;
     size_t n = strcspn(path, "?");
     out->asset = find_asset(path, n);
+    if (!is_site(head, out->asset))
+        return refuse(FORBIDDEN, another_page, why);
     const name_row *row = out->asset >= 0 ? &asset_row : find_name(path, n);
     if (!row)
         return refuse(NO_SUCH, "there is nothing of this name", why);

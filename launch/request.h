@@ -3,8 +3,10 @@
  * A page of another site must neither read nor change anything here, though the same browser can
  * reach this program. Three checks, each enough for most attacks: Host names this machine (a name
  * that was made to point here does not), Origin is this page's (a form or script of another page
- * says another), and the path begins with a token that nobody can guess. What follows the token is
- * one of a few names, compared as a whole: no part of a request is ever used as a path. */
+ * says another), and the path begins with a token that nobody can guess. A link of another page may
+ * lead to the page itself, whose user wants to see it: that other page sees nothing of it. What
+ * follows the token is one of a few names, compared as a whole: no part of a request is ever used
+ * as a path. */
 #ifndef DT_LAUNCH_REQUEST_H
 #define DT_LAUNCH_REQUEST_H
 
@@ -39,6 +41,7 @@ typedef struct {
     const char *target; /* path and query, nothing decoded */
     const char *host, *origin;
     const char *site;   /* Sec-Fetch-Site */
+    const char *mode;   /* Sec-Fetch-Mode */
     const char *length; /* Content-Length */
 } dt_request_head;
 

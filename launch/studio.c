@@ -29,8 +29,8 @@ struct dt_studio {
     struct stat network_stat;   /* of its file */
     char why_not[DT_ERROR_MAX]; /* there is no network, or it takes no drawings; "" */
     dt_digits *set;
-    uint8_t *said; /* [set->n] what the network says of each */
-    size_t said_capacity;
+    uint8_t *said; /* [n_said] what the network says of the first ones of the set */
+    size_t n_said, said_capacity;
     dt_live *live; /* NULL: the subject is no run */
 };
 
@@ -69,9 +69,15 @@ static dt_status reserve(dt_studio *s, size_t n) {
     return DT_OK;
 }
 
-static dt_status say_all(dt_studio *s) {
-    DT_TRY(reserve(s, s->set->n));
-    return s->set->n ? say(s, dt_digits_image(s->set, 0), s->set->n, s->said) : DT_OK;
+/* Of all of the set. */
+static dt_status say_rest(dt_studio *s) {
+    size_t n = s->set->n, from = s->n_said;
+    if (from >= n)
+        return DT_OK;
+    DT_TRY(reserve(s, n));
+    DT_TRY(say(s, dt_digits_image(s->set, from), n - from, s->said + from));
+    s->n_said = n;
+    return DT_OK;
 }
 
 static bool is_same_file(const struct stat *a, const struct stat *b) {
@@ -108,8 +114,9 @@ static dt_status refresh(dt_studio *s) {
     s->network = next;
     s->network_stat = st;
     s->has_network = true;
+    s->n_said = 0;
     judge_network(s);
-    return s->set && !s->why_not[0] ? say_all(s) : DT_OK;
+    return DT_OK;
 }
 
 /* Is there a network for drawings? Else s->why_not says why. */
@@ -349,8 +356,9 @@ static void counts_json(const dt_studio *s, dt_json *j) {
     dt_json_close(j, ']');
 }
 
-static dt_reply set_reply(dt_studio *s, bool has_said) {
+static dt_reply set_reply(dt_studio *s, bool ready) {
     dt_json j = {0};
+    bool has_said = ready && say_rest(s) == DT_OK;
     dt_json_open(&j, NULL, '{');
     dt_json_str(&j, "dir", s->set->dir);
     dt_json_int(&j, "n", (int64_t)s->set->n);
@@ -364,8 +372,7 @@ static dt_reply set_reply(dt_studio *s, bool has_said) {
 static dt_reply add(dt_studio *s, const dt_request *request, const uint8_t *body) {
     uint8_t picture[DT_DIGIT_BYTES];
     dt_digit found;
-    if (prepare(request, body, picture, &found) != DT_OK || reserve(s, s->set->n + 1) != DT_OK ||
-        say(s, picture, 1, &s->said[s->set->n]) != DT_OK)
+    if (prepare(request, body, picture, &found) != DT_OK)
         return error_reply(FAILED, dt_error());
     if (!found.has_ink)
         return error_reply(UNUSABLE, "there is no ink: nothing was added");
@@ -377,6 +384,8 @@ static dt_reply add(dt_studio *s, const dt_request *request, const uint8_t *body
 
 static dt_reply undo(dt_studio *s) {
     dt_status status = dt_digits_undo(s->set);
+    if (s->n_said > s->set->n)
+        s->n_said = s->set->n;
     if (status != DT_OK)
         return error_reply(status == DT_EUSAGE ? CONFLICT : FAILED, dt_error());
     return set_reply(s, is_ready(s));

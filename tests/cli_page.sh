@@ -55,15 +55,26 @@ cmp out/set/t10k-images-idx3-ubyte run/digits/t10k-images-idx3-ubyte
 "$DTRAIN" eval run --data out/set --json >result.json
 grep -q '"samples":10,"correct":10,' result.json
 
-mkdir watched
-serve watched
 mkfifo said
-node "$SRC/tests/page.mjs" "$url" "$SRC/tests/strokes.json" out watch >said &
-page=$!
-exec 3<said
+look() { # look WHAT DIR: serves the empty DIR and looks at it; leaves $page
+    mkdir "$2"
+    serve "$2"
+    node "$SRC/tests/page.mjs" "$url" "$SRC/tests/strokes.json" out "$1" >said &
+    page=$!
+    exec 3<said
+}
 await() { # await WORD: the next line of the page's script
     read -r line <&3 && [ "$line" = "$1" ]
 }
+
+look once short
+await ready
+"$DTRAIN" --data data "${net[@]}" --epochs 1 --out short
+cat <&3
+wait "$page"
+end_server
+
+look watch watched
 await ready
 "$MPIRUN" -np 2 "$DTRAIN" --data data "${net[@]}" --epochs 2000 --out watched >said.train 2>&1 &
 job=$!

@@ -1,6 +1,7 @@
 // page.mjs URL STROKES.json OUT: what a person does on the page of `dtrain serve`, in Chromium. The page at URL serves a run
 // with a network that knows the digits of STROKES.json, and an empty set. Downloads go to OUT/set; with OUT/shots there,
-// pictures of the screen go to it. With a fourth argument URL serves a run that is about to train: its view alone is watched.
+// pictures of the screen go to it. With a fourth argument URL serves a run that is about to train: "watch" looks at its view,
+// "once" draws with the network of its only epoch.
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
@@ -77,6 +78,66 @@ async function isUsable(page, what) {
   check(`${what}: controls have names`, nameless.length === 0, nameless.join(" "));
   const [wide, width] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   check(`${what}: fits the window`, wide <= width, `${wide} of ${width}`);
+}
+
+const counts = (page) => page.evaluate(async () => (await (await fetch("api/set")).json()).n);
+const isOff = (page) => page.evaluate(() => document.getElementById("ask").disabled); // labels
+const isOnPad = (page) => page.evaluate(() => document.activeElement.id === "pad");
+
+// A label on its way: what is drawn meanwhile stays, a second press adds nothing; a label that is refused loses nothing.
+async function testLate() {
+  const page = await open({ viewport: { width: 1280, height: 900 } });
+  let release;
+  const held = new Promise((resolve) => { release = resolve; });
+  await page.route("**/api/set/add*", async (route) => { await held; await route.continue(); });
+  await drawByMouse(page, 7);
+  await says(page, 7);
+  await page.keyboard.press("7");
+  await drawByMouse(page, 1);
+  await says(page, 1);
+  check("no label before the last one is there", await isOff(page));
+  await page.keyboard.press("7");
+  release();
+  await until(page, "it is added", () => document.getElementById("done").textContent.startsWith("Added as 7: the network was right."));
+  await until(page, "now the next can be", () => !document.getElementById("ask").disabled);
+  check("what was drawn meanwhile is there", (await text(page, "#digit")) === "1", await text(page, "#digit"));
+  check("once", (await counts(page)) === 1, await counts(page));
+  await page.unroute("**/api/set/add*");
+  page.removeAllListeners("console"); // Chromium writes of a refusal
+  await page.route("**/api/set/add*", (route) => route.fulfill({ status: 409, contentType: "application/json", body: '{"error":"the disk is full"}' }));
+  await page.keyboard.press("1");
+  await until(page, "a refusal is told", () => document.getElementById("notice").textContent === "the disk is full");
+  check("and the drawing is there", (await text(page, "#digit")) === "1" && !(await isOff(page)));
+  await page.locator("#undo-digit").click();
+  await until(page, "it is taken back", () => document.getElementById("set-summary").textContent.startsWith("It is empty"));
+  await page.context().close();
+}
+
+// Letters and digits are keys of the pad and the labels alone; the focus is never lost; a pen that one cannot see is told.
+async function testFocus() {
+  const page = await open({ viewport: { width: 1280, height: 900 } });
+  await drawByMouse(page, 7);
+  await says(page, 7);
+  await page.locator("#labels button:nth-child(8)").focus();
+  await page.keyboard.press("Enter");
+  await until(page, "7 is added", () => document.getElementById("done").textContent.startsWith("Added as 7"));
+  check("the focus goes to the pad after a label", await isOnPad(page));
+  await drawByMouse(page, 7);
+  await says(page, 7);
+  await page.locator('a[href="t10k-images-idx3-ubyte"]').focus();
+  for (const key of ["7", "z", "c", "Backspace", "Delete"]) await page.keyboard.press(key);
+  check("keys elsewhere change nothing", (await counts(page)) === 1 && (await text(page, "#digit")) === "7", `${await counts(page)}, ${await text(page, "#digit")}`);
+  await page.locator("#labels button:nth-child(2)").focus();
+  await page.keyboard.press("c");
+  check("the focus goes to the pad when there is nothing to label", (await isOnPad(page)) && (await isOff(page)));
+  await page.locator("#undo-digit").focus();
+  await page.keyboard.press("Enter");
+  await until(page, "the set is empty", () => document.getElementById("set-body").hidden);
+  check("the focus goes to the pad after the last one", await isOnPad(page));
+  await page.keyboard.press("ArrowUp");
+  await page.keyboard.press("ArrowLeft");
+  await until(page, "the pen's place is told", () => document.getElementById("spoken").textContent === "Row 46, column 46 of 100");
+  await page.context().close();
 }
 
 async function testDraw() {
@@ -185,8 +246,28 @@ async function testWatch() {
   await page.context().close();
 }
 
-if (watch) await testWatch();
+// The page was there before the run: on the run's tab, and on that of drawings.
+async function testOnce() {
+  const page = await open({ viewport: { width: 1280, height: 900 } }), other = await open({ viewport: { width: 1280, height: 900 } }, "#draw");
+  await until(page, "no run yet", () => document.getElementById("state").textContent === "No run has begun here yet");
+  await until(other, "no answers yet", () => document.getElementById("sentence").textContent === "No answers yet.");
+  console.log("ready");
+  await until(page, "it ends", () => document.getElementById("state").textContent === "Finished");
+  await page.locator("#tab-draw").click();
+  for (const one of [page, other]) {
+    await drawByMouse(one, 7);
+    await until(one, "a network of one epoch answers", () => /^[0-9?]$/.test(document.getElementById("digit").textContent));
+    check("its name is told", (await text(one, "#origin")).includes("epoch 1"), await text(one, "#origin"));
+    check("no notice is left", !(await one.locator("#notice").isVisible()), await text(one, "#notice"));
+    await one.context().close();
+  }
+}
+
+if (watch === "once") await testOnce();
+else if (watch) await testWatch();
 else {
+  await testLate();
+  await testFocus();
   await testDraw();
   await testKeys();
   await testPhone();

@@ -143,6 +143,14 @@ def test_who(s):
                           (["Sec-Fetch-Site: same-site"], False), (["Sec-Fetch-Site: same-origin", f"Origin: http://{own}"], True)):
         status = s.raw(s.head("POST", predict, [*headers, f"Content-Length: {len(body)}"]) + body)[0]
         check(f"{headers}", status == (200 if good else 403), status)
+    for method, name, mode, site, want in (("GET", "", "navigate", "cross-site", 200), ("GET", "", "navigate", "same-site", 200),
+                                           ("GET", "", "no-cors", "cross-site", 403), ("GET", "", None, "cross-site", 403),
+                                           ("GET", "api/set", "navigate", "cross-site", 403), ("GET", "style.css", "navigate", "cross-site", 403),
+                                           ("GET", "t10k-images-idx3-ubyte", "navigate", "cross-site", 403), ("HEAD", "", "navigate", "cross-site", 403),
+                                           ("POST", "", "navigate", "cross-site", 403), ("POST", "api/set/undo", "navigate", "cross-site", 403)):
+        status = s.status(method, name, [f"Sec-Fetch-Site: {site}", *([f"Sec-Fetch-Mode: {mode}"] if mode else [])])
+        check(f"{method} {name!r} {mode} from {site}", status == want, status)
+    check("a link with no token", s.raw(s.head("GET", "/", ["Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"]))[0] == 403)
 
 
 def test_what(s):
@@ -247,6 +255,73 @@ def test_slow(s):
     check("the slow ones are sent away while there are too many", closed >= 340, f"{closed} of 600 after {time.time() - start:.1f} s")
 
 
+class Patience:
+    """Clients of another server that take their time, beside all other tests: 10,000 pictures are read in more than 25 s; a
+    request begins when its connection is 17 s old and ends 5 s later; and one that takes nothing is sent away."""
+
+    def __init__(self):
+        self.pictures = b"".join(i.to_bytes(2, "big") * 392 for i in range(10000))
+        os.makedirs("big")
+        with open("big/t10k-images-idx3-ubyte", "wb") as f:
+            f.write(struct.pack(">4I", 0x803, 10000, 28, 28) + self.pictures)
+        with open("big/t10k-labels-idx1-ubyte", "wb") as f:
+            f.write(struct.pack(">2I", 0x801, 10000) + bytes(10000))
+        self.server = Server("run", "--digits", "big")
+        self.got = {}
+        self.threads = [threading.Thread(target=t) for t in (self.read_slowly, self.read_nothing, self.ask_late)]
+        for t in self.threads:
+            t.start()
+
+    def begin(self):
+        c = socket.socket()
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.connect((self.server.host, self.server.port))
+        c.sendall(self.server.head("GET", self.server.base + "t10k-images-idx3-ubyte"))
+        return c
+
+    def rest(self, c, answer=b""):
+        try:
+            while more := c.recv(1 << 20):
+                answer += more
+        except ConnectionError:
+            pass
+        return answer
+
+    def read_slowly(self):
+        began, answer = time.time(), b""
+        with self.begin() as c:
+            while time.time() < began + 26:
+                answer += c.recv(10000)
+                time.sleep(0.1)
+            self.got["slow"] = self.rest(c, answer)
+
+    def read_nothing(self):
+        with self.begin() as c:
+            time.sleep(26)
+            self.got["none"] = self.rest(c)
+
+    def ask_late(self):
+        body = drawing()
+        with self.server.connect() as c:
+            time.sleep(17)
+            c.sendall(self.server.head("POST", self.server.base + sized("api/predict"), [f"Content-Length: {len(body)}"]) + body[:99])
+            time.sleep(5)
+            try:
+                c.sendall(body[99:])
+            except ConnectionError:
+                pass
+            self.got["late"] = self.rest(c)
+
+    def end(self):
+        for t in self.threads:
+            t.join()
+        slow, none, late = (self.got.get(name, b"") for name in ("slow", "none", "late"))
+        check("a slow download is whole", slow[slow.find(b"\r\n\r\n") + 20:] == self.pictures, len(slow))
+        check("who takes nothing is sent away", len(none) < len(self.pictures), len(none))
+        check("a request has its time from its own beginning", late.startswith(b"HTTP/1.1 200"), late[:40])
+        check("its server ends", self.server.end() == 0)
+
+
 # --- the set ---
 
 def test_answers(s):
@@ -289,6 +364,22 @@ def test_set(s):
     check("taken back", status == 200 and kept["n"] == 24 and idx("run/digits/t10k-labels-idx1-ubyte")[0] == (24,))
     second = subprocess.run([DTRAIN, "serve", "run", "--port", "0"], capture_output=True, text=True, timeout=20)
     check("a second server of one set", second.returncode == 2 and "another dtrain serve" in second.stderr, second.stderr)
+
+
+def test_two():
+    """Two begin while there is no set: the second goes on with what the first has left."""
+    first, second = Server("run", "--digits", "both"), Server("run", "--digits", "both")
+    for i in range(5):
+        first.ask(sized("api/set/add", f"&label={i}"), drawing(i))
+    status, said = second.ask(sized("api/set/add", "&label=5"), drawing(5))
+    check("one at a time", status == 409 and "another dtrain serve" in said["error"], said)
+    first.end()
+    status, kept = second.ask(sized("api/set/add", "&label=5"), drawing(5))
+    check("the second goes on", status == 200 and kept["n"] == 6 and [one["label"] for one in kept["recent"]] == [5, 4, 3, 2, 1, 0], kept)
+    check("with an answer of each", status == 200 and sum(map(sum, kept["confusion"])) == 6
+          and all(0 <= one["said"] <= 9 for one in kept["recent"]), kept)
+    check("and in its files", idx("both/t10k-labels-idx1-ubyte") == ((6,), bytes(range(6))))
+    second.end()
 
 
 def test_killed():
@@ -410,6 +501,7 @@ def test_watched():
 
 
 def main():
+    patience = Patience()
     s = Server("run")
     test_page(s)
     test_who(s)
@@ -418,6 +510,7 @@ def main():
     test_many(s)
     test_answers(s)
     test_set(s)
+    test_two()
     test_slow(s)
     check("it ends with 0 after all that", s.end() == 0, s.process.returncode)
     test_killed()
@@ -425,6 +518,7 @@ def main():
     test_refused()
     test_elsewhere()
     test_watched()
+    patience.end()
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0 or passed == 0)
 

@@ -1,7 +1,8 @@
 /* A set of digits: what is added is there after a new start, in files that any reader of IDX takes;
- * a change that is cut off at any moment leaves the set before it or after it; a second program is
- * refused. */
+ * a change that is cut off at any moment, or fails, leaves the set before it or after it; a second
+ * program is refused, and loses nothing of the first one's; what is no such set is left alone. */
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -91,37 +92,165 @@ static void put_file(const char *name, const void *bytes, size_t n) {
     T_CHECK(f && fwrite(bytes, 1, n, f) == n && fclose(f) == 0);
 }
 
-/* A start after an end between the two writes. */
+static void put_images(uint8_t n) {
+    uint8_t images[16 + 3 * SIZE] = {0, 0, 8, 3, 0, 0, 0, n, 0, 0, 0, H, 0, 0, 0, W};
+    for (size_t i = 0; i < n; i++)
+        picture(images + 16 + i * SIZE, i);
+    put_file("t10k-images-idx3-ubyte", images, 16 + (size_t)n * SIZE);
+}
+
+static void put_labels(uint8_t n) {
+    uint8_t labels[11] = {0, 0, 8, 1, 0, 0, 0, n, label_of(0), label_of(1), label_of(2)};
+    put_file("t10k-labels-idx1-ubyte", labels, 8 + (size_t)n);
+}
+
+/* How many samples a reader of data sets finds; -1: it refuses the set. */
+static int n_read(void) {
+    dt_dataset *data = NULL;
+    if (dt_dataset_open_test(dir, 1, &data) != DT_OK)
+        return -1;
+    int n = (int)data->test.n;
+    dt_dataset_close(&data);
+    return n;
+}
+
+/* A start after an end between the two writes; and a reader that comes before it. */
 static void test_left_over(void) {
     dt_digits *d = NULL;
-    static uint8_t images[16 + 3 * SIZE] = {0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, H, 0, 0, 0, W};
-    uint8_t labels[10] = {0, 0, 8, 1, 0, 0, 0, 2, label_of(0), label_of(1)};
-    for (size_t i = 0; i < 3; i++)
-        picture(images + 16 + i * SIZE, i);
     T_OK(dt_mkdirs(dir));
-    put_file("t10k-images-idx3-ubyte", images, sizeof images);
+    put_images(1);
     T_OK(dt_digits_open(dir, H, W, &d));
     T_CHECK(d->n == 0 && !dt_path_exists(path_of("t10k-images-idx3-ubyte")));
     dt_digits_close(&d);
-    put_file("t10k-images-idx3-ubyte", images, sizeof images);
-    put_file("t10k-labels-idx1-ubyte", labels, sizeof labels);
-    T_OK(dt_digits_open(dir, H, W, &d));
-    T_CHECK(is_whole(d, 2));
-    dt_digits_close(&d);
+    static const char *const signs[] = {"t10k-labels-idx1-ubyte.tmp", "t10k-images-idx3-ubyte.tmp"};
+    for (int i = 0; i < 2; i++) {
+        put_images(3);
+        put_labels(2);
+        T_CHECK(n_read() == -1 && strstr(dt_error(), "has 3 images, but"));
+        put_file(signs[i], "", 0);
+        T_CHECK(n_read() == 2);
+        T_OK(dt_digits_open(dir, H, W, &d));
+        T_CHECK(is_whole(d, 2) && !dt_path_exists(path_of(signs[i])));
+        dt_digits_close(&d);
+    }
     T_FAILS(dt_digits_open(dir, H + 1, W, &d), DT_EDATA, "has images of 28 x 28");
     T_CHECK(d == NULL);
-    labels[7] = 1;
-    put_file("t10k-labels-idx1-ubyte", labels, sizeof labels);
+    put_file("t10k-labels-idx1-ubyte", (uint8_t[]){0, 0, 8, 1, 0, 0, 0, 1, 3, 4}, 10);
     T_FAILS(dt_digits_open(dir, H, W, &d), DT_EDATA, "t10k-labels-idx1-ubyte");
-    images[7] = 1;
-    put_file("t10k-images-idx3-ubyte", images, 16 + SIZE);
-    put_file("t10k-labels-idx1-ubyte", (uint8_t[]){0, 0, 8, 1, 0, 0, 0, 2, 3, 4}, 10);
-    T_FAILS(dt_digits_open(dir, H, W, &d), DT_EDATA, "1 images for 2 labels");
     clear();
+}
+
+static off_t size_of(const char *name) {
+    struct stat st;
+    return stat(path_of(name), &st) == 0 ? st.st_size : -1;
+}
+
+/* What a set of digits never is: it stays as it was. */
+static void test_not_ours(void) {
+    dt_digits *d = NULL;
+    T_OK(dt_mkdirs(dir));
+    put_images(3);
+    T_FAILS(dt_digits_open(dir, H, W, &d), DT_EDATA, "3 images for 0 labels");
+    put_labels(1);
+    T_FAILS(dt_digits_open(dir, H, W, &d), DT_EDATA, "3 images for 1 labels");
+    T_CHECK(size_of("t10k-images-idx3-ubyte") == 16 + 3 * SIZE);
+    T_CHECK(size_of("t10k-labels-idx1-ubyte") == 9);
+    put_images(1);
+    put_labels(2);
+    T_FAILS(dt_digits_open(dir, H, W, &d), DT_EDATA, "1 images for 2 labels");
+    put_file("t10k-images-idx3-ubyte.tmp", "", 0);
+    T_CHECK(n_read() == -1); /* a sign excuses a picture, no label */
+    clear();
+    static const char *const others[] = {"t10k-images-idx3-ubyte.gz", "t10k-labels.idx1-ubyte"};
+    for (int i = 0; i < 2; i++) {
+        T_OK(dt_mkdirs(dir));
+        put_file(others[i], "x", 1);
+        T_FAILS(dt_digits_open(dir, H, W, &d), DT_EUSAGE, others[i]);
+        T_CHECK(d == NULL && unlink(path_of(others[i])) == 0);
+        clear();
+    }
     FILE *f = fopen(dir, "w"); /* a file where the directory should be */
     T_CHECK(f && fclose(f) == 0);
     T_FAILS(dt_digits_open(dir, H, W, &d), DT_EIO, dir);
     unlink(dir);
+}
+
+/* Two programs begin where there is no set yet: what one has kept by its end, the other goes on
+ * with. */
+static void test_two(void) {
+    dt_digits *first = NULL, *second = NULL;
+    T_OK(dt_digits_open(dir, H, W, &first));
+    T_OK(dt_digits_open(dir, H, W, &second));
+    for (size_t i = 0; i < 5; i++)
+        T_OK(add(first, i));
+    T_FAILS(add(second, 5), DT_EUSAGE, "another dtrain serve");
+    dt_digits_close(&first);
+    T_CHECK(second->n == 0);
+    put_file("t10k-labels-idx1-ubyte.gz", "x", 1);
+    T_FAILS(add(second, 5), DT_EUSAGE, "t10k-labels-idx1-ubyte.gz");
+    unlink(path_of("t10k-labels-idx1-ubyte.gz"));
+    T_OK(add(second, 5));
+    T_CHECK(is_whole(second, 6));
+    dt_digits_close(&second);
+    clear();
+}
+
+static void limit_files(rlim_t nbytes) {
+    struct rlimit limit;
+    T_CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    limit.rlim_cur = nbytes;
+    T_CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+/* No room for pictures, but for labels: what is taken away goes in its middle. */
+static void test_failing(void) {
+    dt_digits *d = NULL;
+    T_OK(dt_digits_open(dir, H, W, &d));
+    for (size_t i = 0; i < 5; i++)
+        T_OK(add(d, i));
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files(SIZE);
+    for (int i = 0; i < 3; i++) {
+        T_FAILS(dt_digits_undo(d), DT_EIO, "t10k-images-idx3-ubyte");
+        T_CHECK(d->n == 5);
+        int n = n_read();
+        T_CHECK(n == 4 || n == 5);
+        T_FAILS(add(d, 5), DT_EIO, "t10k-images-idx3-ubyte");
+        T_CHECK(d->n == 5 && n_read() >= 4);
+    }
+    limit_files(RLIM_INFINITY);
+    signal(SIGXFSZ, SIG_DFL);
+    T_OK(add(d, 5));
+    T_CHECK(is_whole(d, 6));
+    T_OK(dt_digits_undo(d));
+    T_CHECK(is_whole(d, 5));
+    dt_digits_close(&d);
+    clear();
+}
+
+/* An end exactly between the two writes: the system ends the program at the second. */
+static void test_end_between(void) {
+    dt_digits *d = NULL;
+    pid_t child = fork();
+    if (child == 0) {
+        if (dt_digits_open(dir, H, W, &d) != DT_OK)
+            _exit(1);
+        for (size_t i = 0; i < 5; i++)
+            if (add(d, i) != DT_OK)
+                _exit(1);
+        limit_files(SIZE);
+        (void)!dt_digits_undo(d);
+        _exit(0);
+    }
+    int how = 0;
+    T_CHECK(waitpid(child, &how, 0) == child && WIFSIGNALED(how) && WTERMSIG(how) == SIGXFSZ);
+    T_CHECK(size_of("t10k-images-idx3-ubyte") == 16 + 5 * SIZE);
+    T_CHECK(size_of("t10k-labels-idx1-ubyte") == 8 + 4);
+    T_CHECK(n_read() == 4);
+    T_OK(dt_digits_open(dir, H, W, &d));
+    T_CHECK(is_whole(d, 4));
+    dt_digits_close(&d);
+    clear();
 }
 
 /* A child adds and takes away as fast as it can, and tells how far it is; it is killed at a moment
@@ -158,10 +287,12 @@ static void test_killed(void) {
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         close(ends[0]);
-        struct stat images, labels;
-        if (stat(path_of("t10k-images-idx3-ubyte"), &images) == 0 &&
-            stat(path_of("t10k-labels-idx1-ubyte"), &labels) == 0)
-            n_left_over += (images.st_size - 16) / SIZE != labels.st_size - 8;
+        off_t images = size_of("t10k-images-idx3-ubyte"),
+              labels = size_of("t10k-labels-idx1-ubyte");
+        if (images >= 0 && labels >= 0) {
+            n_left_over += (images - 16) / SIZE != labels - 8;
+            T_CHECK(n_read() == (int)labels - 8);
+        }
         dt_digits *d = NULL;
         if (T_OK(dt_digits_open(dir, H, W, &d)))
             n_whole += is_whole(d, d->n);
@@ -179,6 +310,10 @@ int main(void) {
     snprintf(dir, sizeof dir, "%s/set", root);
     test_changes();
     test_left_over();
+    test_not_ours();
+    test_two();
+    test_failing();
+    test_end_between();
     test_killed();
     T_CHECK(rmdir(root) == 0);
     return t_finish();

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 /* behind stdio.h */
 #include <jpeglib.h>
+#include "io/exif.h"
 #include "io/image.h"
 #include "tests/t.h"
 
@@ -25,6 +26,20 @@ static size_t encode(png_uint_32 format, const void *pixels, void *to, size_t ro
     png_image png = {.version = PNG_IMAGE_VERSION, .width = W, .height = H, .format = format};
     png_alloc_size_t n = room;
     T_CHECK(png_image_write_to_memory(&png, to, &n, 0, pixels, 0, NULL) != 0);
+    return n;
+}
+
+/* file without its chunk of this name, if there is one. */
+static size_t drop_chunk(uint8_t *file, size_t n, const char *name) {
+    for (size_t at = 8; at + 12 <= n;) {
+        size_t length = (size_t)file[at + 2] << 8 | file[at + 3]; /* they are short here */
+        size_t next = at + 12 + length;
+        if (memcmp(file + at + 4, name, 4) == 0) {
+            memmove(file + at, file + next, n - next);
+            return n - (next - at);
+        }
+        at = next;
+    }
     return n;
 }
 
@@ -70,6 +85,16 @@ static void test_png(void) {
     n = encode(PNG_FORMAT_LINEAR_Y, linear, file, sizeof file);
     T_OK(dt_image_parse("a.png", file, n, &image));
     T_CHECK(image.channels == 1 && image.pixels[0] == 0 && image.pixels[1] == 255);
+    dt_image_free(&image);
+
+    for (int i = 0; i < W * H; i++) /* a scanner's, which says nothing of gamma */
+        linear[i] = 0x3333;
+    n = encode(PNG_FORMAT_LINEAR_Y, linear, file, sizeof file);
+    size_t n_bare = drop_chunk(file, n, "gAMA");
+    T_CHECK(n_bare == n - 16);
+    n = drop_chunk(file, n_bare, "cHRM");
+    T_OK(dt_image_parse("a.png", file, n, &image));
+    T_CHECK(image.channels == 1 && image.pixels[0] == 0x33 && image.pixels[W * H - 1] == 0x33);
     dt_image_free(&image);
 }
 
@@ -138,6 +163,126 @@ static void test_jpeg(void) {
     free(file);
 }
 
+/* A picture of flat blocks, whose pixels a JPEG keeps however they are turned: block (x, y) as it
+ * is to be seen. */
+enum { COLUMNS = 3, ROWS = 2, BLOCK = 8 };
+
+static uint8_t block_of(int x, int y) {
+    return (uint8_t)(20 + 40 * (y * COLUMNS + x));
+}
+
+/* Where each orientation has the picture's first row and first column, by Exif 2.3 (4.6.4): the
+ * block that is seen at (x, y) in the stored picture. */
+static uint8_t stored_block(int orientation, int x, int y) {
+    const int at[9][2] = {{0, 0},
+                          {x, y},
+                          {COLUMNS - 1 - x, y},
+                          {COLUMNS - 1 - x, ROWS - 1 - y},
+                          {x, ROWS - 1 - y},
+                          {y, x},
+                          {COLUMNS - 1 - y, x},
+                          {COLUMNS - 1 - y, ROWS - 1 - x},
+                          {y, ROWS - 1 - x}};
+    return block_of(at[orientation][0], at[orientation][1]);
+}
+
+static size_t encode_turned(int orientation, int channels, const uint8_t *exif, unsigned n_exif,
+                            uint8_t **file) {
+    struct jpeg_compress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    unsigned long n = 0;
+    uint8_t row[COLUMNS * BLOCK * 3];
+    JSAMPROW rows[1] = {row};
+    bool swaps = orientation >= 5;
+    *file = NULL;
+    jpeg.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&jpeg);
+    jpeg_mem_dest(&jpeg, file, &n);
+    jpeg.image_width = (swaps ? ROWS : COLUMNS) * BLOCK;
+    jpeg.image_height = (swaps ? COLUMNS : ROWS) * BLOCK;
+    jpeg.input_components = channels;
+    jpeg.in_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    jpeg_set_defaults(&jpeg);
+    jpeg_set_quality(&jpeg, 100, TRUE);
+    if (channels == 3) /* no colour of one block in another */
+        jpeg.comp_info[0].h_samp_factor = jpeg.comp_info[0].v_samp_factor = 1;
+    jpeg_start_compress(&jpeg, TRUE);
+    jpeg_write_marker(&jpeg, JPEG_APP0 + 1, exif, n_exif);
+    while (jpeg.next_scanline < jpeg.image_height) {
+        for (int i = 0; i < (int)jpeg.image_width * channels; i++)
+            row[i] =
+                stored_block(orientation, i / channels / BLOCK, (int)jpeg.next_scanline / BLOCK) ^
+                (i % channels == 1 ? 8 : 0);
+        jpeg_write_scanlines(&jpeg, rows, 1);
+    }
+    jpeg_finish_compress(&jpeg);
+    jpeg_destroy_compress(&jpeg);
+    return n;
+}
+
+/* One picture stored in eight ways is one picture. */
+static void test_turned(void) {
+    uint8_t exif[] = "Exif\0\0MM\0*\0\0\0\x08\0\x02" /* two entries: the first is a width */
+                     "\1\0\0\3\0\0\0\1\0\x18\0\0"
+                     "\1\x12\0\3\0\0\0\1\0\1\0\0\0\0\0\0";
+    uint8_t little[] = "Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\1\0\0\0";
+    for (int kind = 0; kind < 4; kind++) {
+        int channels = kind % 2 ? 3 : 1;
+        dt_image first = {0}, image;
+        for (uint8_t o = 1; o <= 8; o++) {
+            uint8_t *file;
+            exif[37] = little[24] = o;
+            size_t n = encode_turned(o, channels, kind < 2 ? exif : little,
+                                     kind < 2 ? sizeof exif - 1 : sizeof little - 1, &file);
+            T_OK(dt_image_parse("a.jpg", file, n, o == 1 ? &first : &image));
+            free(file);
+            if (o == 1) {
+                T_NEAR(first.pixels[0], block_of(0, 0), 2, 0);
+                continue;
+            }
+            T_CHECK(image.width == COLUMNS * BLOCK && image.height == ROWS * BLOCK &&
+                    image.channels == channels);
+            T_CHECK(memcmp(image.pixels, first.pixels,
+                           (size_t)(COLUMNS * BLOCK * ROWS * BLOCK * channels)) == 0);
+            dt_image_free(&image);
+        }
+        dt_image_free(&first);
+    }
+}
+
+/* Exif that leads nowhere: the picture is as it is stored. Each is as long as it says, so that
+ * sanitizers see a byte too many. */
+static void test_bad_exif(void) {
+    static const char good[] = "\xff\xd8\xff\xe1\0\x1e"
+                               "Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0";
+    enum { N = sizeof good - 1 };
+    const struct {
+        size_t at;
+        uint8_t value;
+    } bad[] = {{2, 0},  {3, 0xe2}, {4, 0xff}, {5, 1},     {6, 'e'}, {12, 'X'}, {14, 0}, {16, 28},
+               {17, 1}, {19, 255}, {20, 0},   {22, 0x13}, {24, 4},  {30, 0},   {30, 9}, {31, 1}};
+    uint8_t *file = malloc(N);
+    T_CHECK(file != NULL);
+    if (!file)
+        return;
+    memcpy(file, good, N);
+    T_CHECK(dt_exif_orientation(file, N) == 6);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        memcpy(file, good, N);
+        file[bad[i].at] = bad[i].value;
+        T_CHECK(dt_exif_orientation(file, N) == 1);
+    }
+    free(file);
+    for (size_t n = 0; n < N; n++) {
+        file = malloc(n + 1);
+        T_CHECK(file != NULL);
+        if (file)
+            memcpy(file, good, n);
+        T_CHECK(dt_exif_orientation(file, n) == 1);
+        free(file);
+    }
+}
+
 static void pnm(const char *text, size_t n, int channels, const char *pixels) {
     dt_image image;
     T_OK(dt_image_parse("a.pnm", text, n, &image));
@@ -184,6 +329,8 @@ int main(void) {
     behind(0, 255);
     behind(255, 0);
     test_jpeg();
+    test_turned();
+    test_bad_exif();
     test_pnm();
     test_refusals();
     char text[128];

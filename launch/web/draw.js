@@ -10,8 +10,10 @@ let pen = { x: 0.5, y: 0.5, isDown: false, isShown: false }; // of the keyboard
 let answer = null; // the last one, of what is drawn now
 let changes = 0; // counts what was drawn, to tell an answer that is late
 let isAsking = false;
-let pause = 0;
+let isLabelling = false; // a digit is on its way into the set
+let pause = 0, penPause = 0;
 let draws = true;
+let newer = async () => ({ draws }); // asks what is served now
 let network = "";
 
 const pad = () => $("pad");
@@ -134,10 +136,16 @@ function liftKeys() {
   pen.isDown = false;
 }
 
+function tellPlace() {
+  speak(`Row ${Math.round(100 * pen.y)}, column ${Math.round(100 * pen.x)} of 100`);
+}
+
 function movePen(dx, dy) {
   pen.x = Math.min(1, Math.max(0, pen.x + dx));
   pen.y = Math.min(1, Math.max(0, pen.y + dy));
   pen.isShown = true;
+  clearTimeout(penPause);
+  penPause = setTimeout(tellPlace, PAUSE);
   if (!pen.isDown) {
     paintPad();
     return;
@@ -147,6 +155,7 @@ function movePen(dx, dy) {
 }
 
 function togglePen() {
+  clearTimeout(penPause);
   if (pen.isDown) {
     liftKeys();
     speak("Pen up");
@@ -174,6 +183,17 @@ function undoStroke() {
   changed();
 }
 
+// Single keys count on the pad and the labels only: elsewhere they may be a screen reader's, or a slip.
+function pressKey(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  const key = event.key.toLowerCase();
+  if (key === "z" || key === "backspace") undoStroke();
+  else if (key === "c" || key === "delete") clear();
+  else if (/^[0-9]$/.test(key)) label(Number(key));
+  else return;
+  event.preventDefault();
+}
+
 function openKeys() {
   pad().addEventListener("keydown", (event) => {
     const by = event.shiftKey ? 0.01 : 0.04;
@@ -185,17 +205,14 @@ function openKeys() {
   });
   pad().addEventListener("blur", () => {
     liftKeys();
+    clearTimeout(penPause);
     pen.isShown = false;
     paintPad();
   });
-  addEventListener("keydown", (event) => {
-    if ($("draw").hidden || event.altKey || event.metaKey) return;
-    const key = event.key.toLowerCase();
-    if (event.ctrlKey ? key === "z" : key === "z" || key === "backspace") undoStroke();
-    else if (event.ctrlKey) return;
-    else if (key === "c" || key === "delete") clear();
-    else if (/^[0-9]$/.test(key) && !$("ask").disabled) label(Number(key));
-    else return;
+  for (const part of [pad(), $("ask")]) part.addEventListener("keydown", pressKey);
+  addEventListener("keydown", (event) => { // Ctrl-Z from anywhere: no single character
+    if ($("draw").hidden || !event.ctrlKey || event.altKey || event.metaKey || event.key.toLowerCase() !== "z") return;
+    undoStroke();
     event.preventDefault();
   });
 }
@@ -204,29 +221,41 @@ function openKeys() {
 
 // One request at a time; what was drawn meanwhile is sent when it is back.
 async function predict() {
-  if (!draws || isAsking) return;
+  if (isAsking) return;
   isAsking = true;
   try {
-    let sent;
-    do {
+    if (!draws) await renew(await newer());
+    for (let sent = -1; draws && sent !== changes && strokes.length > 0;) {
       sent = changes;
       const got = await ask(sized("api/predict"), pixels());
       notice("");
       if (strokes.length > 0) showAnswer(got);
-    } while (sent !== changes && strokes.length > 0);
+    }
   } catch (error) {
     notice(error.message);
   }
   isAsking = false;
 }
 
+// The focus does not stay in a part that is about to go.
+function leave(part) {
+  if (part.contains(document.activeElement)) pad().focus();
+}
+
+// Where an answer says that there is ink, and one at a time.
+function offerLabels() {
+  const isOff = isLabelling || !answer?.has_ink;
+  if (isOff) leave($("ask"));
+  $("ask").disabled = isOff;
+}
+
 function showNothing() {
   answer = null;
+  offerLabels();
   $("digit").textContent = "–";
   $("digit").classList.add("unsure");
   $("sentence").textContent = draws ? "Nothing is drawn yet." : "No answers yet.";
   $("aside").textContent = "";
-  $("ask").disabled = true;
   showGrey($("seen"), new Uint8Array(28 * 28), 28, 28);
   for (const row of $("bars").children) showBar(row, 0, false);
   for (const button of $("labels").children) button.classList.remove("said");
@@ -241,12 +270,12 @@ function showBar(row, p, isTop) {
 
 function showAnswer(got) {
   answer = got;
+  offerLabels();
   $("digit").textContent = got.is_digit ? got.digit : "?";
   $("digit").classList.toggle("unsure", !got.is_digit || got.probability < 0.6);
   $("sentence").textContent = got.is_digit ? `It is a ${got.digit}, at ${percent(100 * got.probability)}.` : "That is no digit to the network.";
   $("aside").textContent = got.is_digit ? `Next comes ${got.second}, at ${percent(100 * got.second_probability)}. Answered in ${got.ms.toFixed(2)} ms.`
     : `${got.why}. The nearest would be ${got.digit}.`;
-  $("ask").disabled = !got.has_ink;
   showGrey($("seen"), bytesOf(got.picture), 28, 28);
   [...$("bars").children].forEach((row, c) => showBar(row, got.probabilities[c] ?? 0, c === got.digit));
   [...$("labels").children].forEach((button, c) => button.classList.toggle("said", c === got.digit));
@@ -254,24 +283,29 @@ function showAnswer(got) {
 
 // --- was it right? ---
 
+// The pad is free at once for the next one; if this one cannot be added, it comes back.
 async function label(digit) {
   if ($("ask").disabled) return;
-  liftKeys();
-  open = null;
-  const body = pixels(), said = answer?.digit;
-  $("ask").disabled = true;
+  const body = pixels(), sent = strokes, before = answer;
+  isLabelling = true;
+  clear();
   try {
-    const set = await ask(`${sized("api/set/add")}&label=${digit}`, body);
+    const set = await ask(`${sized("api/set/add")}&label=${digit}`, body), { said } = set.recent[0];
     const sentence = said === digit ? `Added as ${digit}: the network was right.` : `Added as ${digit}: the network said ${said}.`;
     showSet(set);
-    clear();
     $("done").textContent = `${sentence} ${set.n === 1 ? "That is your first digit." : `Your set has ${thousands(set.n)}.`}`;
     $("done").classList.toggle("wrong", said !== digit);
     speak($("done").textContent);
   } catch (error) {
+    strokes = [...sent, ...strokes];
+    changes++;
+    paintPad();
+    if (strokes.length > sent.length) await predict();
+    else showAnswer(before);
     notice(error.message);
-    $("ask").disabled = !answer?.has_ink;
   }
+  isLabelling = false;
+  offerLabels();
 }
 
 async function undoDigit() {
@@ -311,6 +345,7 @@ const quoted = (word) => (/^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("
 
 function showSet(set) {
   const isEmpty = set.n === 0, total = set.confusion ? set.confusion.flat().reduce((a, b) => a + b, 0) : 0;
+  if (isEmpty) leave($("set-body"));
   $("set-body").hidden = isEmpty;
   $("set-summary").textContent = isEmpty ? "It is empty: say above what you drew, and the digit is kept here." : `${thousands(set.n)} in ${set.dir}`;
   if (isEmpty) return;
@@ -402,8 +437,9 @@ function makeRows() {
   }
 }
 
-export async function openDraw(about) {
+export async function openDraw(about, askNewer) {
   draws = about.draws;
+  newer = askNewer;
   network = about.network ? about.network.path : "";
   makeRows();
   showNothing();
@@ -428,7 +464,10 @@ export async function renew(about) {
   const hadNone = !draws;
   draws = about.draws;
   network = about.network ? about.network.path : "";
-  if (draws && hadNone) notice("");
+  if (draws && hadNone) {
+    notice("");
+    if (strokes.length === 0) showNothing();
+  }
   if (draws && strokes.length > 0) predict();
   showSet(await ask("api/set"));
 }

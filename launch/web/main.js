@@ -51,12 +51,13 @@ async function start() {
     return;
   }
   showOrigin(about);
-  openDraw(about);
-  openRun(about, async () => {
+  const newer = async () => {
     const now = await ask("api/about");
     showOrigin(now);
     return now;
-  });
+  };
+  openDraw(about, newer);
+  openRun(about, newer);
   const wanted = location.hash.slice(1);
   show(views.includes(wanted) ? wanted : about.draws || !about.watches ? "draw" : "run");
 }

@@ -137,7 +137,7 @@ function show(run) {
   showEpochs(run);
 }
 
-let onEpoch = () => {};
+let onNews = async () => {}; // there may be another network
 
 async function look() {
   clearTimeout(timer);
@@ -148,11 +148,12 @@ async function look() {
       notice("");
       delete $("notice").dataset.lost;
     }
+    const isOver = state === "running" && run.state !== "running"; // the last checkpoint comes after the last epoch's line
     if (text !== last) show(run);
     last = text;
-    if (done !== epochs && epochs >= 0) onEpoch();
-    epochs = done;
     period = run.state === "running" ? PERIOD : PERIOD_AT_REST;
+    if (done !== epochs || isOver) await onNews();
+    epochs = done;
   } catch (error) {
     notice(error.message);
     if (error.isLost) $("notice").dataset.lost = "yes";
@@ -165,7 +166,7 @@ export function openRun(about, newer) {
   $("run-none").hidden = about.watches;
   $("run-body").hidden = !about.watches;
   if (!about.watches) return;
-  onEpoch = async () => renew(await newer());
+  onNews = async () => renew(await newer());
   addEventListener("view", (event) => (event.detail === "run" ? look() : clearTimeout(timer)));
   document.addEventListener("visibilitychange", () => !document.hidden && !$("run").hidden && look());
   new ResizeObserver(() => { if (last && !$("run").hidden) showPlots(JSON.parse(last)); }).observe($("run-body"));
