@@ -1,8 +1,8 @@
 /* launch/report_data.c - what more data buys: the accuracy cells of a sweep.
  *
- * Cells are grouped by size and budget; seeds are the repeats within a group. All groups share one
- * deviation for comparisons, as three seeds alone tell little about their own. Times are those of
- * cells that ran alone. */
+ * Cells are grouped by size and budget; seeds are the repeats within a group. For comparisons all
+ * groups share what their deviations have in common (dt_pool()), as three seeds alone tell little
+ * about their own. Times are those of cells that ran alone. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
