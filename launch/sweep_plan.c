@@ -295,25 +295,36 @@ static bool is_comparable(const dt_cell *a, const dt_cell *b) {
            a->samples == b->samples && a->seed == b->seed && a->steps == b->steps;
 }
 
+/* The cells of first's configuration; none of them comes before it. */
+static void compare_group(const dt_cell *first, const dt_cell *end, dt_same_bits *out) {
+    int cells = 0;
+    bool ranks_differ = false;
+    for (const dt_cell *c = first; c < end; c++) {
+        if (!is_comparable(first, c))
+            continue;
+        cells++;
+        ranks_differ = ranks_differ || c->ranks != first->ranks;
+        if (!out->one && strcmp(first->params_sha256, c->params_sha256) != 0) {
+            out->one = first;
+            out->other = c;
+        }
+    }
+    if (ranks_differ) {
+        out->groups++;
+        out->cells += cells;
+    }
+}
+
 dt_same_bits dt_sweep_same_bits(const dt_cell *cells, size_t n) {
     dt_same_bits out = {0};
     for (size_t i = 0; i < n; i++) {
-        size_t first = 0; /* of this configuration */
+        size_t first = 0;
         if (!is_comparable(&cells[i], &cells[i]))
             continue;
         while (!is_comparable(&cells[i], &cells[first]))
             first++;
         if (first == i)
-            continue;
-        bool is_second = true;
-        for (size_t j = first + 1; j < i; j++)
-            is_second = is_second && !is_comparable(&cells[i], &cells[j]);
-        out.groups += is_second;
-        out.cells += is_second ? 2 : 1;
-        if (!out.one && strcmp(cells[first].params_sha256, cells[i].params_sha256) != 0) {
-            out.one = &cells[first];
-            out.other = &cells[i];
-        }
+            compare_group(&cells[i], cells + n, &out);
     }
     return out;
 }

@@ -73,8 +73,8 @@ double dt_sweep_seconds_left(const dt_sweep_spec *spec, const dt_cell *cells, co
 /* Do time cells of one configuration (batch, samples, seed, steps) end with the same parameters,
  * whatever their ranks? */
 typedef struct {
-    int cells, groups;          /* compared; configurations of which there are several cells */
-    const dt_cell *one, *other; /* two that differ, or NULL */
+    int cells, groups;          /* compared; configurations that ran on several numbers of ranks */
+    const dt_cell *one, *other; /* two that differ, be it on as many ranks, or NULL */
 } dt_same_bits;
 dt_same_bits dt_sweep_same_bits(const dt_cell *cells, size_t n);
 

@@ -127,13 +127,11 @@ void dt_sweep_show_cell(const dt_options *o, const dt_cell *cell, size_t n_done,
 
 static void show_bits(const dt_options *o, const dt_sweep *sweep) {
     dt_same_bits bits = dt_sweep_same_bits(sweep->cells, sweep->n);
-    if (bits.cells == 0)
-        return;
-    if (!bits.one)
+    if (!bits.one && bits.cells > 0)
         printf("  bits     %d time cells of %d batches: within a batch all ended with the same "
                "parameters, to the last bit\n",
                bits.cells, bits.groups);
-    else if (o->reduce == DT_REDUCE_FLOAT)
+    else if (bits.one && o->reduce == DT_REDUCE_FLOAT)
         printf(
             "  bits     parameters depend on the number of ranks, as --reduce float lets them\n");
 }

@@ -189,6 +189,20 @@ static void test_bits(void) {
     T_CHECK(!says("Same bits"));
 }
 
+/* Repeats on the same ranks say nothing of other numbers of ranks, unless they differ. */
+static void test_bits_untried(void) {
+    begin(8);
+    for (int64_t repeat = 0; repeat < 3; repeat++)
+        add_time(1, 32, repeat, 1e-3, 'a');
+    draw(dt_report_sweep_origin);
+    T_CHECK(says("was not tried") && !says("Same bits"));
+    add_time(1, 32, 3, 1e-3, 'b');
+    draw(dt_report_sweep_origin);
+    T_CHECK(
+        says("Not the same bits: batch 32 ended with other parameters on 1 ranks than in another "
+             "time cell of as many"));
+}
+
 /* Who computed longest, by name; nothing measured is no failure of gnuplot. */
 static void test_slowest(void) {
     begin(8);
@@ -259,6 +273,7 @@ int main(void) {
     test_one_rank();
     test_knee();
     test_bits();
+    test_bits_untried();
     test_slowest();
     test_straggler();
     dt_sweep_free(&sweep);
