@@ -187,6 +187,8 @@ static void say_knee(dt_page *page, const dt_step_model *m, const dt_row *base, 
 void dt_report_model(dt_page *page, const dt_sweep *sweep, const dt_rows *all) {
     static dt_step_model m;
     const dt_row *base = dt_rows_first(all, DT_SCALING_STRONG | DT_SCALING_WEAK);
+    if (!base)
+        base = dt_rows_first(all, DT_SCALING_MODEL);
     dt_page_section(page, "model", "A model of scaling");
     if (!base || !dt_step_fit(all->times, (size_t)all->n, &m)) {
         dt_page_say(page,

@@ -68,6 +68,16 @@ static void write_lines(FILE *f, const runs *all, const char *x, int column, con
     }
 }
 
+/* Is there an epoch of training, besides row 0? */
+static bool is_trained(const runs *all) {
+    bool trained = false;
+    for (int i = 0; i < all->n; i++) {
+        const dt_table *t = &all->run[i]->epochs;
+        trained = trained || (t->n > 0 && t->key[t->n - 1] > 0);
+    }
+    return trained;
+}
+
 static void plot_loss(dt_page *page, const runs *all) {
     FILE *f = dt_page_figure(page, "loss", "Loss by epoch");
     write_blocks(f, all, epochs_of);
@@ -376,8 +386,13 @@ void dt_report_runs(dt_page *page, const dt_run *const *run, const char *const *
     sheet_differences(page, &all);
     dt_page_section(page, "curves", "Curves");
     plot_loss(page, &all);
-    plot_accuracy(page, &all);
-    plot_time(page, &all);
+    if (is_trained(&all)) {
+        plot_accuracy(page, &all);
+        plot_time(page, &all);
+    } else {
+        dt_page_note(page, "There is no epoch of training yet: row 0 is the network that --init "
+                           "gave.");
+    }
     if (has_steps(&all)) {
         plot_steps(page, &all, "step-loss", "Loss by update", DT_STEP_LOSS,
                    "loss of the batch (nat)");

@@ -31,21 +31,46 @@ static void speed_block(FILE *f, const char *name, const dt_rows *all, int64_t s
     fputs(base ? "EOD\n" : "NaN NaN NaN NaN NaN NaN NaN NaN\nEOD\n", f);
 }
 
-static void plot_speed(dt_page *page, const dt_rows *all, const char *name, const char *title,
-                       const char *body, const char *caption) {
-    FILE *f = dt_page_figure(page, name, title);
-    speed_block(f, "strong", all, DT_SCALING_STRONG);
-    speed_block(f, "weak", all, DT_SCALING_WEAK);
+/* $stairs: the most that whole micro-batches allow strong scaling. */
+static void stairs_block(FILE *f, const dt_rows *all) {
     const dt_row *base = dt_rows_first(all, DT_SCALING_STRONG);
-    int64_t most = dt_rows_most_ranks(all), first = base ? base->ranks : 1;
+    int64_t most = dt_rows_most_ranks(all);
     fputs(base ? "$stairs << EOD\n" : "$stairs << EOD\nNaN NaN\n", f);
-    for (int64_t r = first; base && r <= most; r++) {
+    for (int64_t r = base ? base->ranks : 1; base && r <= most; r++) {
         double k = base->time.micros, t = (double)base->threads;
         fprintf(f, "%lld %.5g\n", (long long)r,
-                ceil(k / ((double)first * t)) / ceil(k / ((double)r * t)));
+                ceil(k / ((double)base->ranks * t)) / ceil(k / ((double)r * t)));
     }
-    fprintf(f, "EOD\nset xlabel 'ranks'\nset xrange [%g:%g]\n%s%s", 0.8 * (double)first,
-            1.1 * (double)most, most > 8 ? "set logscale x 2\n" : "set xtics 1\n", body);
+    fputs("EOD\n", f);
+}
+
+/* One line of the ideal speed-up, or two, where strong and weak begin at different ranks. */
+static void ideal_lines(FILE *f, const dt_rows *all) {
+    const dt_row *strong = dt_rows_first(all, DT_SCALING_STRONG),
+                 *weak = dt_rows_first(all, DT_SCALING_WEAK), *base = strong ? strong : weak;
+    bool two = strong && weak && strong->ranks != weak->ranks;
+    fprintf(f, "x/%lld with lines lt 7 dt 3 title 'ideal%s', ", (long long)base->ranks,
+            two ? ", strong" : "");
+    if (two)
+        fprintf(f, "x/%lld with lines lt 7 dt 2 title 'ideal, weak', ", (long long)weak->ranks);
+}
+
+/* There are rows of strong or weak scaling. ideal writes the ideal's part of the plot command. */
+static void plot_speed(dt_page *page, const dt_rows *all, const char *name, const char *title,
+                       const char *axes, void (*ideal)(FILE *f, const dt_rows *all),
+                       const char *lines, const char *caption) {
+    FILE *f = dt_page_figure(page, name, title);
+    const dt_row *base = dt_rows_first(all, DT_SCALING_STRONG | DT_SCALING_WEAK);
+    int64_t most = dt_rows_most_ranks(all);
+    speed_block(f, "strong", all, DT_SCALING_STRONG);
+    speed_block(f, "weak", all, DT_SCALING_WEAK);
+    stairs_block(f, all);
+    fprintf(f, "set xlabel 'ranks'\nset xrange [%g:%g]\n%s%s\nset yrange [0:*]\nplot ",
+            0.8 * (double)base->ranks, 1.1 * (double)most,
+            most > 8 ? "set logscale x 2\n" : "set xtics 1\n", axes);
+    if (ideal)
+        ideal(f, all);
+    fputs(lines, f);
     dt_page_figure_end(page, "%s", caption);
 }
 
@@ -177,27 +202,39 @@ static void say_slowest(dt_page *page, const dt_sweep *sweep) {
                     (long long)most->slowest_rank, most->slowest_host);
 }
 
-static void plot_all(dt_page *page, const dt_rows *all) {
-    plot_speed(page, all, "speed-up", "Speed-up by ranks",
-               "set ylabel 'speed-up'\nset yrange [0:*]\n"
-               "plot x/1 with lines lt 7 dt 3 title 'ideal', $stairs with steps lt 6 title "
+static void ideal_efficiency(FILE *f, const dt_rows *all) {
+    (void)all;
+    fputs("100 with lines lt 7 dt 3 title 'ideal', ", f);
+}
+
+static void plot_speeds(dt_page *page, const dt_rows *all) {
+    plot_speed(page, all, "speed-up", "Speed-up by ranks", "set ylabel 'speed-up'", ideal_lines,
+               "$stairs with steps lt 6 title "
                "'whole micro-batches', $strong using 1:2:3:4 with yerrorlines lt 1 title "
                "'strong', $weak using 1:2:3:4 with yerrorlines lt 2 title 'weak'",
                "Images a second against those of the fewest ranks. Strong: the same batch for "
                "all; weak: the same batch a rank. Bars: the range of the repeats' 95 % "
                "intervals. The staircase is the most that whole micro-batches allow strong "
                "scaling.");
-    plot_speed(page, all, "efficiency", "Efficiency by ranks",
-               "set ylabel 'efficiency (%)'\nset yrange [0:*]\n"
-               "plot 100 with lines lt 7 dt 3 title 'ideal', $strong using 1:5:6:7 with "
+    plot_speed(page, all, "efficiency", "Efficiency by ranks", "set ylabel 'efficiency (%)'",
+               ideal_efficiency,
+               "$strong using 1:5:6:7 with "
                "yerrorlines lt 1 title 'strong', $weak using 1:5:6:7 with yerrorlines lt 2 "
                "title 'weak'",
                "Speed-up as a share of the ideal one.");
-    plot_speed(page, all, "throughput", "Throughput by ranks",
-               "set ylabel 'images/s (thousands)'\nset yrange [0:*]\n"
-               "plot $strong using 1:($8/1000) with linespoints lt 1 title 'strong', "
+    plot_speed(page, all, "throughput", "Throughput by ranks", "set ylabel 'images/s (thousands)'",
+               NULL,
+               "$strong using 1:($8/1000) with linespoints lt 1 title 'strong', "
                "$weak using 1:($8/1000) with linespoints lt 2 title 'weak'",
                "Training samples a second, of the median step.");
+}
+
+static void plot_all(dt_page *page, const dt_rows *all) {
+    if (dt_rows_first(all, DT_SCALING_STRONG | DT_SCALING_WEAK))
+        plot_speeds(page, all);
+    else
+        dt_page_note(page, "There is no speed-up to show: no time cell of strong or weak scaling "
+                           "is done. A --batch larger than the largest set has none.");
     plot_breakdown(page, all);
     plot_apart(page, all);
 }

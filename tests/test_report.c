@@ -203,6 +203,50 @@ static void test_bits_untried(void) {
              "time cell of as many"));
 }
 
+/* The whole of a file of the page, for free(). */
+static char *read_page(const char *name) {
+    char path[64], *text = calloc(1, 1 << 20);
+    snprintf(path, sizeof path, "page/%s", name);
+    FILE *f = fopen(path, "r");
+    T_CHECK(f && text && fread(text, 1, (1 << 20) - 1, f) > 0);
+    if (f)
+        fclose(f);
+    return text;
+}
+
+/* Batches for the model alone: there is no speed-up to show, and the rest is shown all the same. */
+static void test_model_only(void) {
+    begin(8);
+    for (int64_t ranks = 1; ranks <= 2; ranks++)
+        for (int64_t batch = 64; batch <= 128; batch *= 2)
+            add_time(ranks, batch, 0, 1e-3 + 1e-4 * (double)(batch / ranks), 'a');
+    for (size_t i = 0; i < sweep->n; i++)
+        sweep->cells[i].scaling = DT_SCALING_MODEL;
+    draw(dt_report_scaling);
+    T_CHECK(says("There is no speed-up to show"));
+    T_CHECK(access("page/speed-up.gp", F_OK) != 0 && access("page/throughput.gp", F_OK) != 0);
+    T_CHECK(access("page/breakdown.svg", F_OK) == 0 && says("t_fix = "));
+}
+
+/* Ideal is in proportion to the fewest ranks measured, whatever they are. */
+static void test_ideal(void) {
+    begin(8);
+    for (int64_t ranks = 2; ranks <= 4; ranks += 2)
+        for (int64_t batch = 64; batch <= 128; batch *= 2)
+            add_time(ranks, batch, 0, 1e-2 / (double)ranks * (double)batch, 'a');
+    draw(dt_report_scaling);
+    char *script = read_page("speed-up.gp");
+    T_CHECK(script && strstr(script, "plot x/2 with lines") && !strstr(script, "x/1 "));
+    free(script);
+    for (size_t i = 0; i < sweep->n; i++) /* the fewest ranks of weak scaling are others */
+        if (sweep->cells[i].ranks == 4)
+            sweep->cells[i].scaling = DT_SCALING_WEAK;
+    draw(dt_report_scaling);
+    script = read_page("speed-up.gp");
+    T_CHECK(script && strstr(script, "plot x/2 with lines") && strstr(script, "x/4 with lines"));
+    free(script);
+}
+
 /* Who computed longest, by name; nothing measured is no failure of gnuplot. */
 static void test_slowest(void) {
     begin(8);
@@ -247,6 +291,27 @@ static void runs_part(dt_page *page, const dt_sweep *unused) {
     dt_run_free(&run);
 }
 
+/* A run that was killed in its first epoch, and began with --init: row 0 is all that there is. */
+static void untrained_part(dt_page *page, const dt_sweep *unused) {
+    const char *name = "egg";
+    dt_run *run;
+    double values[DT_TABLE_COLUMNS];
+    (void)unused;
+    T_OK(dt_run_create(2, 1, &run));
+    for (int c = 0; c < DT_TABLE_COLUMNS; c++)
+        values[c] = c == DT_EPOCH_TEST_LOSS || c == DT_EPOCH_TEST_ACCURACY ? 2 : NAN;
+    T_OK(dt_table_add(&run->epochs, 0, values));
+    dt_report_runs(page, (const dt_run *const *)&run, &name, 1);
+    dt_run_free(&run);
+}
+
+static void test_untrained(void) {
+    begin(8);
+    draw(untrained_part);
+    T_CHECK(access("page/loss.svg", F_OK) == 0);
+    T_CHECK(says("no epoch of training yet") && access("page/accuracy.gp", F_OK) != 0);
+}
+
 static void test_straggler(void) {
     char line[256] = "", csv[1024] = "";
     begin(8);
@@ -274,6 +339,9 @@ int main(void) {
     test_knee();
     test_bits();
     test_bits_untried();
+    test_model_only();
+    test_ideal();
+    test_untrained();
     test_slowest();
     test_straggler();
     dt_sweep_free(&sweep);
