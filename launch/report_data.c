@@ -202,7 +202,10 @@ static void plot_time_accuracy(dt_page *page, const dt_sweep *sweep, const group
 }
 
 static void plot_power(dt_page *page, const groups *all, const dt_power_law *law) {
-    FILE *f = dt_page_figure(page, "power-law", "Test error by size, and its power law");
+    bool steps = all->budget == DT_BUDGET_STEPS;
+    FILE *f = dt_page_figure(page, steps ? "power-law-steps" : "power-law",
+                             steps ? "Test error by size, and its power law: the same updates"
+                                   : "Test error by size, and its power law: the same epochs");
     double first = (double)all->g[0].samples, last = (double)all->g[all->n - 1].samples;
     fputs("$seeds << EOD\n", f);
     for (int i = 0; i < all->n; i++)
@@ -256,6 +259,11 @@ static void sheet_sizes(dt_page *page, const dt_sweep *sweep, const groups *all,
     dt_page_sheet(page, name, title, &sheet, true);
 }
 
+/* What a sentence is about: which of the two causes it may not tell from more data. */
+static const char *prefix_of(const groups *all) {
+    return all->budget == DT_BUDGET_STEPS ? "With the same updates" : "With the same epochs";
+}
+
 /* From which size on are all means within the noise of the largest one's? */
 static void say_enough(dt_page *page, const groups *all) {
     static double v[GROUPS * SEEDS];
@@ -267,8 +275,10 @@ static void say_enough(dt_page *page, const groups *all) {
     }
     dt_pooled pooled = dt_pool(v, size, (size_t)all->n);
     if (all->n < 2 || pooled.df < 1) {
-        dt_page_say(page, "Whether more data helps cannot be told from noise here: that takes two "
-                          "sizes or more, and two seeds or more.");
+        dt_page_say(page,
+                    "%s: Whether more data helps cannot be told from noise here: that takes two "
+                    "sizes or more, and two seeds or more.",
+                    prefix_of(all));
         return;
     }
     const group *last = &all->g[all->n - 1];
@@ -286,22 +296,25 @@ static void say_enough(dt_page *page, const groups *all) {
     dt_text_thousands(last->samples, a);
     if (other >= 0 && d.high < 0)
         dt_page_say(page,
-                    "More data does not help here: %s samples are %.2f points worse than %s (95 %% "
-                    "interval %.2f to %.2f). Something else decides, such as the learning rate.",
-                    a, -d.value, dt_text_thousands(all->g[other].samples, b), -d.high, -d.low);
+                    "%s: More data does not help here: %s samples are %.2f points worse than %s "
+                    "(95 %% interval %.2f to %.2f). Something else decides, such as the learning "
+                    "rate.",
+                    prefix_of(all), a, -d.value, dt_text_thousands(all->g[other].samples, b),
+                    -d.high, -d.low);
     else if (first == all->n - 1)
         dt_page_say(
             page,
-            "More data helps up to the largest size: %s samples are %.2f points better than "
+            "%s: More data helps up to the largest size: %s samples are %.2f points better than "
             "%s (95 %% interval %.2f to %.2f).",
-            a, d.value, dt_text_thousands(all->g[other].samples, b), d.low, d.high);
+            prefix_of(all), a, d.value, dt_text_thousands(all->g[other].samples, b), d.low, d.high);
     if (first == all->n - 1)
         return;
     dt_page_say(page,
-                "From %s samples on, more data is no longer distinguishable from noise: %s samples "
-                "differ by %+.2f points (95 %% interval %+.2f to %+.2f, %.0f degrees of freedom).",
-                dt_text_thousands(all->g[first].samples, b), a, within.value, within.low,
-                within.high, pooled.df);
+                "%s: From %s samples on, more data is no longer distinguishable from noise: %s "
+                "samples differ by %+.2f points (95 %% interval %+.2f to %+.2f, %.0f degrees of "
+                "freedom).",
+                prefix_of(all), dt_text_thousands(all->g[first].samples, b), a, within.value,
+                within.low, within.high, pooled.df);
 }
 
 static void say_noise(dt_page *page, const dt_sweep *sweep, const groups *all) {
@@ -341,21 +354,21 @@ static void say_power(dt_page *page, const groups *all) {
         }
     if (!dt_power_fit(n, err, count, &law)) {
         dt_page_say(page,
-                    "A power law is fitted to four sizes or more, of which none is without an "
+                    "%s: A power law is fitted to four sizes or more, of which none is without an "
                     "error; there are %d.",
-                    all->n);
+                    prefix_of(all), all->n);
         return;
     }
     double twice = 2 * n[count - 1];
     dt_estimate at = dt_power_at(&law, twice);
     dt_page_say(
         page,
-        "Power law: err(n) = e0 + b n^-c with e0 = %.3f %% (%.3f to %.3f), c = %.2f (%.2f to "
+        "%s: Power law: err(n) = e0 + b n^-c with e0 = %.3f %% (%.3f to %.3f), c = %.2f (%.2f to "
         "%.2f), b = %.4g; R2 = %.3f. Each size predicted from the others: %.1f %% off on "
         "average, %.1f %% at worst. Extrapolated: twice the largest set would err in %.2f %% "
         "(%.2f to %.2f).",
-        law.e0.value, law.e0.low, law.e0.high, law.c.value, law.c.low, law.c.high, law.b.value,
-        law.r2, 100 * law.mean, 100 * law.worst, at.value, at.low, at.high);
+        prefix_of(all), law.e0.value, law.e0.low, law.e0.high, law.c.value, law.c.low, law.c.high,
+        law.b.value, law.r2, 100 * law.mean, 100 * law.worst, at.value, at.low, at.high);
     plot_power(page, all, &law);
 }
 
@@ -374,7 +387,13 @@ void dt_report_data(dt_page *page, const dt_sweep *sweep) {
     const groups *first = epochs->n ? epochs : steps;
     if (first->n) {
         dt_page_section(page, "data", "What more data buys");
-        say_enough(page, first);
+        for (int i = 0; i < 2; i++)
+            if (both[i].n)
+                say_enough(page, &both[i]);
+        if (epochs->n && steps->n)
+            dt_page_note(page, "With the same epochs a small set also gets fewer updates, so that "
+                               "answer mixes two causes; with the same updates only the data "
+                               "differ.");
         say_noise(page, sweep, first);
         say_time(page, first);
         if (first->left_out)
@@ -403,7 +422,9 @@ void dt_report_data(dt_page *page, const dt_sweep *sweep) {
                     "0.04, graph 0.04, "
                     "graph 0.04, graph 0.04",
                     "Mean over the seeds, one line a size.");
-        say_power(page, first);
+        for (int i = 0; i < 2; i++)
+            if (both[i].n)
+                say_power(page, &both[i]);
     }
     if (epochs->n)
         sheet_sizes(page, sweep, epochs, "sizes", "Sizes, the same number of epochs");

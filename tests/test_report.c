@@ -247,6 +247,26 @@ static void test_ideal(void) {
     free(script);
 }
 
+/* More data and more updates are two causes: what is said of the one must not pass for the other.
+ */
+static void test_two_budgets(void) {
+    begin(8);
+    for (int seed = 1; seed <= 3; seed++)
+        for (int i = 0; i < 4; i++) {
+            add_accuracy(1000 << i, seed, 80 + 4 * i + 0.1 * seed, seed == 1);
+            if (i == 3)
+                break;
+            add_accuracy(1000 << i, seed, 92 + 0.1 * ((seed + i) % 3), seed == 1);
+            sweep->cells[sweep->n - 1].budget = DT_BUDGET_STEPS;
+        }
+    draw(dt_report_data);
+    T_CHECK(says("With the same epochs: More data helps up to the largest size: 8,000 samples"));
+    T_CHECK(says("With the same updates: From 1,000 samples on, more data is no longer"));
+    T_CHECK(says("With the same epochs: Power law") && says("With the same updates: Power law"));
+    T_CHECK(access("page/power-law.svg", F_OK) == 0 &&
+            access("page/power-law-steps.svg", F_OK) == 0);
+}
+
 /* Who computed longest, by name; nothing measured is no failure of gnuplot. */
 static void test_slowest(void) {
     begin(8);
@@ -341,6 +361,7 @@ int main(void) {
     test_bits_untried();
     test_model_only();
     test_ideal();
+    test_two_budgets();
     test_untrained();
     test_slowest();
     test_straggler();
