@@ -247,6 +247,36 @@ static void test_ideal(void) {
     free(script);
 }
 
+/* What of the model's curves is thick, and which predictions are called extrapolated: nothing of a
+ * batch that was not timed. */
+static void test_extrapolated(void) {
+    begin(8);
+    for (int64_t ranks = 1; ranks <= 4; ranks *= 2)
+        for (int64_t batch = 64; batch <= 256; batch *= 2)
+            add_time(ranks, batch, 0, 1e-3 + 1e-4 * (double)(batch / ranks), 'a');
+    draw(dt_report_scaling);
+    char *script = read_page("model.gp"), *csv = read_page("predictions.csv");
+    int curve = -1, thick[2][8] = {{0}}, lines[2] = {0};
+    for (char *line = strtok(script, "\n"); line; line = strtok(NULL, "\n")) {
+        int ranks, dashed;
+        if (sscanf(line, "$p%d <<", &curve) == 1 || strncmp(line, "EOD", 3) == 0)
+            curve = *line == '$' ? curve : -1;
+        else if (curve >= 0 && sscanf(line, "%d %*f %*f %*f %d", &ranks, &dashed) == 2) {
+            lines[curve]++;
+            thick[curve][ranks < 8 ? ranks : 0] += !dashed;
+        }
+    }
+    T_CHECK(lines[0] > 100 && lines[1] == lines[0]);
+    T_CHECK(thick[0][1] && thick[0][2] && thick[0][4] && !thick[0][0] && !thick[0][6]);
+    for (int i = 0; i < 8; i++)
+        T_CHECK(thick[1][i] == 0);
+    T_CHECK(strstr(csv, "limited by,extrapolated\r\n4,32,")); /* less than a worker ever had */
+    T_CHECK(strstr(csv, ",yes\r\n4,256,") && strstr(csv, ",no\r\n32,256,"));
+    T_CHECK(strstr(csv, ",yes\r\n256,2048,"));
+    free(script);
+    free(csv);
+}
+
 /* More data and more updates are two causes: what is said of the one must not pass for the other.
  */
 static void test_two_budgets(void) {
@@ -361,6 +391,7 @@ int main(void) {
     test_bits_untried();
     test_model_only();
     test_ideal();
+    test_extrapolated();
     test_two_budgets();
     test_untrained();
     test_slowest();
