@@ -122,6 +122,10 @@ dt_estimate dt_wilson(int64_t successes, int64_t n, double inside) {
     return (dt_estimate){p, successes == 0 ? 0 : centre - half, successes == n ? 1 : centre + half};
 }
 
+double dt_share_noise(double pa, double na, double pb, double nb, double inside) {
+    return dt_z_within(inside) * sqrt(pa * (1 - pa) / na + pb * (1 - pb) / nb);
+}
+
 static bool all_err(const double *v, const size_t *size, size_t n_groups) {
     bool err = true;
     for (size_t g = 0; g < n_groups; v += size[g++])

@@ -30,6 +30,10 @@ dt_estimate dt_mean_estimate(const double *v, size_t n);
  * one is not. NaN for n = 0. */
 dt_estimate dt_wilson(int64_t successes, int64_t n, double inside);
 
+/* How far two independent shares pa and pb, of na and nb, differ by chance: what inside of them
+ * stay below, z sqrt(pa qa / na + pb qb / nb). */
+double dt_share_noise(double pa, double na, double pb, double nb, double inside);
+
 /* Number i of draw r of a bootstrap: below n, the same in every call. */
 size_t dt_draw(uint32_t r, uint32_t i, size_t n);
 

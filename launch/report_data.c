@@ -322,13 +322,16 @@ static void say_noise(dt_page *page, const dt_sweep *sweep, const groups *all) {
     if (sweep->test_samples < 1 || c->test_correct < 0)
         return;
     dt_estimate w = dt_wilson(c->test_correct, sweep->test_samples, 0.99);
+    double count = (double)sweep->test_samples;
     char n[DT_NUMBER_MAX];
     dt_page_say(
         page,
         "A single accuracy over %s test images is itself known to %+.2f and %+.2f points "
-        "only (99 %%, Wilson, at %.2f %%): smaller differences between single runs are noise.",
+        "only (99 %%, Wilson, at %.2f %%), and the difference of two runs to %.2f points: what "
+        "differs by less is noise.",
         dt_text_thousands(sweep->test_samples, n), 100 * (w.low - w.value),
-        100 * (w.high - w.value), 100 * w.value);
+        100 * (w.high - w.value), 100 * w.value,
+        100 * dt_share_noise(w.value, count, w.value, count, 0.99));
 }
 
 static void say_time(dt_page *page, const groups *all) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/json.h"
+#include "launch/fit.h"
 #include "launch/report.h"
 #include "launch/term.h"
 
@@ -263,6 +264,32 @@ static void sheet_runs(dt_page *page, const runs *all) {
     dt_page_sheet(page, "runs", "Figures of the last epoch", &s, true);
 }
 
+/* Test accuracy after the last epoch, a share. */
+static double last_accuracy(const dt_run *run) {
+    return run->epochs.column[DT_EPOCH_TEST_ACCURACY].v[run->epochs.n - 1] / 100;
+}
+
+/* The best run against each of the others. Their test images are the same, so that they are less
+ * independent than is taken here: a difference that counts does so all the more. */
+static void say_noise(dt_page *page, const runs *all) {
+    int best = 0;
+    for (int i = 1; i < all->n; i++)
+        if (!(last_accuracy(all->run[best]) >= last_accuracy(all->run[i])))
+            best = i;
+    for (int i = 0; i < all->n; i++) {
+        double a = last_accuracy(all->run[best]), b = last_accuracy(all->run[i]);
+        double noise = dt_share_noise(a, dt_run_number(all->run[best], "test_samples"), b,
+                                      dt_run_number(all->run[i], "test_samples"), 0.99);
+        if (i == best || !isfinite(a - b) || !isfinite(noise))
+            continue;
+        dt_page_say(page,
+                    "%s is %.2f points better than %s: that is %s, which over so many test images "
+                    "is up to %.2f points (99 %%).",
+                    all->name[best], 100 * (a - b), all->name[i],
+                    a - b <= noise ? "within the noise" : "more than noise", 100 * noise);
+    }
+}
+
 typedef struct { /* looks for one option in a config */
     const char *key;
     char value[256];
@@ -383,6 +410,7 @@ void dt_report_runs(dt_page *page, const dt_run *const *run, const char *const *
     const runs all = {run, names, n};
     dt_page_section(page, "figures", "Figures");
     sheet_runs(page, &all);
+    say_noise(page, &all);
     sheet_differences(page, &all);
     dt_page_section(page, "curves", "Curves");
     plot_loss(page, &all);

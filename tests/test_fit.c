@@ -44,6 +44,11 @@ static void test_wilson(void) {
     T_CHECK(isnan(dt_wilson(0, 0, 0.95).value));
 }
 
+static void test_share_noise(void) {
+    T_NEAR(dt_share_noise(0.5, 10000, 0.5, 10000, 0.99), 2.575829 * sqrt(0.5 / 10000), 1e-8, 0);
+    T_NEAR(dt_share_noise(0.9, 100, 1, 400, 0.95), 1.959964 * 0.03, 1e-7, 0);
+}
+
 static void test_differences(void) {
     const double v[] = {91, 93, 95, 96, 97};
     const size_t size[] = {2, 3};
@@ -264,6 +269,7 @@ int main(void) {
     test_quantiles();
     test_means();
     test_wilson();
+    test_share_noise();
     test_differences();
     test_no_error();
     test_power_exact();

@@ -101,6 +101,8 @@ static void test_none_alone(void) {
     T_CHECK(says("No cell ran alone") && access("page/size-time.svg", F_OK) != 0);
     T_CHECK(access("page/size-accuracy.svg", F_OK) == 0);
     T_CHECK(says("More data helps up to the largest size: 2,000 samples are 8.00 points better"));
+    /* at 96 to 96.2 % of 1,000 images: of one, and, by sqrt(2) more, of two */
+    T_CHECK(says(", and the difference of two runs to 2.2"));
 }
 
 /* Significantly worse is not better, and not the same. */
@@ -362,6 +364,36 @@ static void test_untrained(void) {
     T_CHECK(says("no epoch of training yet") && access("page/accuracy.gp", F_OK) != 0);
 }
 
+/* Two runs whose last accuracies over 10,000 images are these. */
+static double accuracies[3];
+static void pair_part(dt_page *page, const dt_sweep *unused) {
+    static const char *const names[] = {"ant", "bee", "cat"};
+    dt_run *runs[3];
+    (void)unused;
+    for (int r = 0; r < 3; r++) {
+        double values[DT_TABLE_COLUMNS];
+        T_OK(dt_run_create(2, 1, &runs[r]));
+        for (int c = 0; c < DT_TABLE_COLUMNS; c++)
+            values[c] = c == DT_EPOCH_TEST_ACCURACY ? accuracies[r] : 2;
+        T_OK(dt_table_add(&runs[r]->epochs, 1, values));
+        T_OK(dt_run_set_int(runs[r], "test_samples", 10000));
+    }
+    dt_report_runs(page, (const dt_run *const *)runs, names, 3);
+    for (int r = 0; r < 3; r++)
+        dt_run_free(&runs[r]);
+}
+
+/* z sqrt(2 p q / n) is 0.28 points at 99.4 %. */
+static void test_noise_of_runs(void) {
+    const double v[3] = {99.2, 99.4, 99.05};
+    begin(8);
+    memcpy(accuracies, v, sizeof v);
+    draw(pair_part);
+    T_CHECK(says("bee is 0.20 points better than ant: that is within the noise"));
+    T_CHECK(says("bee is 0.35 points better than cat: that is more than noise"));
+    T_CHECK(!says("ant is"));
+}
+
 static void test_straggler(void) {
     char line[256] = "", csv[1024] = "";
     begin(8);
@@ -394,6 +426,7 @@ int main(void) {
     test_extrapolated();
     test_two_budgets();
     test_untrained();
+    test_noise_of_runs();
     test_slowest();
     test_straggler();
     dt_sweep_free(&sweep);
