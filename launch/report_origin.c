@@ -38,9 +38,10 @@ static void say_bits(dt_page *page, const dt_sweep *sweep) {
                           "time cells of the same batch on several numbers of ranks.");
     else
         dt_page_say(page,
-                    "Same bits: %d time cells of %d batches were compared, and within a batch all "
-                    "ended with the same parameters, to the last bit, on every number of ranks.",
-                    bits.cells, bits.groups);
+                    "Same bits: %d time cells of %d kind%s (batch and updates) were compared, and "
+                    "within a kind all ended with the same parameters, to the last bit, on every "
+                    "number of ranks.",
+                    bits.cells, bits.groups, bits.groups == 1 ? "" : "s");
 }
 
 static bool same_end(const dt_cell *a, const dt_cell *b) {

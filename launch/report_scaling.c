@@ -167,6 +167,31 @@ static void say_speed(dt_page *page, const dt_rows *all, int64_t scaling, const 
         100 * s.value * (double)base->ranks / (double)top->ranks, top->rate);
 }
 
+static const dt_row *row_of(const dt_rows *all, const dt_cell *c) {
+    for (int i = 0; i < all->n; i++) {
+        const dt_row *r = &all->r[i];
+        if (r->ranks == c->ranks && r->threads == c->threads && r->batch == c->batch)
+            return r;
+    }
+    return NULL;
+}
+
+/* Whole epochs against what the median of a step says of them. */
+static void say_epochs(dt_page *page, const dt_sweep *sweep, const dt_rows *all) {
+    for (size_t i = 0; i < sweep->n; i++) {
+        const dt_cell *c = &sweep->cells[i];
+        const dt_row *r = row_of(all, c);
+        if (c->kind != DT_CELL_TIME || c->epochs != 1 || c->status != 0 || !r)
+            continue;
+        double expected = (double)c->steps * r->step.value;
+        dt_page_say(page,
+                    "A whole epoch on %lld rank%s took %.2f s; its %lld steps by the median say "
+                    "%.2f s: %+.1f %%.",
+                    (long long)c->ranks, c->ranks == 1 ? "" : "s", c->seconds, (long long)c->steps,
+                    expected, 100 * (c->seconds / expected - 1));
+    }
+}
+
 /* A time cell of several ranks with the same number of micro-batches each. */
 static bool is_even(const dt_sweep *sweep, const dt_cell *c) {
     return c->kind == DT_CELL_TIME && c->status == 0 && c->ranks > 1 && c->slowest_rank >= 0 &&
@@ -249,6 +274,7 @@ void dt_report_scaling(dt_page *page, const dt_sweep *sweep) {
         dt_page_section(page, "scaling", "What more ranks buy");
         say_speed(page, all, DT_SCALING_STRONG, "Strong");
         say_speed(page, all, DT_SCALING_WEAK, "Weak");
+        say_epochs(page, sweep, all);
         say_slowest(page, sweep);
         if (all->left_out)
             dt_page_note(page, "%zu time cells are left out: there is room for %d configurations.",

@@ -23,7 +23,7 @@ python3 "$SRC/tests/make_data.py" data --train 1200 --test 100
 
 # --- killed in the middle, twice; then to its end
 plan=(--samples '300,600,1200' --epochs 2 --seeds 2 --repeats 1 --out out/s)
-total=18 # 8 time cells; 3 sizes by epochs and 2 by steps, 2 seeds each
+total=20 # 10 time cells, 2 of them whole epochs; 3 sizes by epochs and 2 by steps, 2 seeds each
 killed() { # killed CELLS: kill -9 the launcher and the ranks once so many cells are done
     "$MPIRUN" -np 2 bash -c 'echo $$ >>pids; exec "$@"' - "$DTRAIN" sweep "${small[@]}" "${plan[@]}" >said 2>&1 &
     local launcher=$! i
@@ -46,7 +46,7 @@ sweep 2 "${plan[@]}"
 check "goes on to its end" [ "$code" -eq 0 ]
 check "says what was there" grep -qF "cells are there already" said
 check "all cells done" grep -qF "$total cells done, 0 of them failed" said
-check "the same bits" grep -qF "8 time cells of 4 batches: within a batch all ended with the same parameters" said
+check "the same bits" grep -qF "10 time cells of 5 kinds (batch and updates): within a kind all ended with the same parameters" said
 # A cell is written before its line: the one between the two when it was killed has no line.
 lost=$((total - $(cells out/s)))
 check "nothing done twice" [ "$lost" -ge 0 ] && check "but for the kills nothing lost" [ "$lost" -le 2 ]

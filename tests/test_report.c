@@ -183,7 +183,7 @@ static void test_bits(void) {
         for (int64_t repeat = 0; repeat < 2; repeat++)
             add_time(ranks, 32, repeat, 1e-3, 'a');
     draw(dt_report_sweep_origin);
-    T_CHECK(says("Same bits: 4 time cells of 1 batches were compared"));
+    T_CHECK(says("Same bits: 4 time cells of 1 kind (batch"));
     T_CHECK(access("page/bits.csv", F_OK) == 0 && says("aaaaaaaa"));
     add_time(2, 32, 2, 1e-3, 'b');
     draw(dt_report_sweep_origin);
@@ -247,6 +247,26 @@ static void test_ideal(void) {
     script = read_page("speed-up.gp");
     T_CHECK(script && strstr(script, "plot x/2 with lines") && strstr(script, "x/4 with lines"));
     free(script);
+}
+
+/* A whole epoch confirms the median; it is none of the cells that the median is of. */
+static void test_whole_epoch(void) {
+    begin(8);
+    for (int64_t ranks = 1; ranks <= 2; ranks++) {
+        add_time(ranks, 256, 0, 0.1 / (double)ranks, 'a');
+        add_time(ranks, 256, 0, 0.3 / (double)ranks, 'b');
+        dt_cell *c = &sweep->cells[sweep->n - 1];
+        c->epochs = 1;
+        c->steps = 235;
+        c->seconds = 24.91 / (double)ranks;
+    }
+    draw(dt_report_scaling);
+    T_CHECK(says("A whole epoch on 1 rank took 24.91 s; its 235 steps by the median say 23.50 s: "
+                 "+6.0 %."));
+    T_CHECK(says("A whole epoch on 2 ranks took 12.46 s"));
+    T_CHECK(says("Strong scaling: 2 ranks are 2.00 times as fast as 1"));
+    draw(dt_report_sweep_origin);
+    T_CHECK(says("Same bits: 4 time cells of 2 kinds"));
 }
 
 /* What of the model's curves is thick, and which predictions are called extrapolated: nothing of a
@@ -423,6 +443,7 @@ int main(void) {
     test_bits_untried();
     test_model_only();
     test_ideal();
+    test_whole_epoch();
     test_extrapolated();
     test_two_budgets();
     test_untrained();
