@@ -79,18 +79,47 @@ static bool any_timed(const groups *all) {
     return false;
 }
 
-/* Mean over the seeds of point i of a column of the curves. */
-static double curve_mean(const dt_sweep *sweep, const group *g, int column, int64_t i) {
-    double sum = 0, n = 0;
+/* Point i of a column of the curves: mean over the seeds, least and largest of them. */
+static dt_estimate curve_at(const dt_sweep *sweep, const group *g, int column, int64_t i) {
+    dt_estimate e = {0, INFINITY, -INFINITY};
+    double n = 0;
     for (size_t s = 0; s < g->n; s++) {
         const double *curve = g->cell[s]->curve;
         double v = curve ? curve[(int64_t)column * sweep->points + i] : NAN;
-        if (isfinite(v)) {
-            sum += v;
-            n++;
-        }
+        if (!isfinite(v))
+            continue;
+        e = (dt_estimate){e.value + v, fmin(e.low, v), fmax(e.high, v)};
+        n++;
     }
-    return n > 0 ? sum / n : NAN;
+    return n > 0 ? (dt_estimate){e.value / n, e.low, e.high} : (dt_estimate){NAN, NAN, NAN};
+}
+
+/* The plot command's part for line i of several: with a bar at each point, by shift beside those of
+ * the other lines, or without where there is one seed. */
+static void put_line(FILE *f, const groups *all, int i, int line, double shift) {
+    size_t most = 0;
+    char number[DT_NUMBER_MAX], x[48];
+    for (int g = 0; g < all->n; g++)
+        most = all->g[g].n > most ? all->g[g].n : most;
+    snprintf(x, sizeof x, "using ($1%+.3g):2:3:4", shift);
+    fprintf(f, "%s$n%d %s with %s lt %d title '%s'", line > 1 ? ", " : "", i,
+            most > 1 ? x : "using 1:2", most > 1 ? "yerrorlines" : "linespoints", line,
+            dt_text_thousands(all->g[i].samples, number));
+}
+
+/* x, then y with its bar; nothing of what is not known. */
+static void put_point(FILE *f, double x, dt_estimate y) {
+    if (isfinite(x) && isfinite(y.value))
+        fprintf(f, "%.6g %.6g %.6g %.6g\n", x, y.value, y.low, y.high);
+}
+
+/* Is anything known of this column of the curves? gnuplot refuses a figure without a point. */
+static bool any_point(const dt_sweep *sweep, const groups *all, int column) {
+    bool any = false;
+    for (int i = 0; i < all->n; i++)
+        for (int64_t p = 1; p < sweep->points; p++)
+            any = any || isfinite(curve_at(sweep, &all->g[i], column, p).value);
+    return any;
 }
 
 /* --- figures --- */
@@ -113,7 +142,7 @@ static void plot_size_time(dt_page *page, const groups *all) {
           f);
     dt_page_figure_end(page,
                        "Seconds of training on %lld rank(s), evaluations and start-up not counted, "
-                       "of the cells that ran alone.",
+                       "of the cells that ran alone: one seed each, so that there are no bars.",
                        (long long)ranks);
 }
 
@@ -150,41 +179,47 @@ static void plot_size_accuracy(dt_page *page, const groups *epochs, const groups
                              "with the same number of updates only the data differ.");
 }
 
-/* One line a size, against a column of the curves. */
+/* One line a size, of a column of the curves. */
 static void plot_curves(dt_page *page, const dt_sweep *sweep, const groups *all, const char *name,
                         const char *title, int y_column, const char *y_label, const char *more,
                         const char *caption) {
+    if (!any_point(sweep, all, y_column))
+        return;
     FILE *f = dt_page_figure(page, name, title);
     int step = (all->n + SHOWN - 1) / SHOWN;
-    char number[DT_NUMBER_MAX];
     for (int i = all->n - 1; i >= 0; i -= step) {
         fprintf(f, "$n%d << EOD\n", i);
-        for (int64_t p = 0; p < sweep->points; p++) {
-            double x = curve_mean(sweep, &all->g[i], DT_CURVE_EPOCH, p);
-            double y = curve_mean(sweep, &all->g[i], y_column, p);
-            if (isfinite(x) && isfinite(y))
-                fprintf(f, "%.6g %.6g\n", x, y);
-        }
+        for (int64_t p = 0; p < sweep->points; p++)
+            put_point(f, curve_at(sweep, &all->g[i], DT_CURVE_EPOCH, p).value,
+                      curve_at(sweep, &all->g[i], y_column, p));
         fputs("EOD\n", f);
     }
-    fprintf(f, "set xlabel 'epoch'\nset ylabel '%s'\nset xtics 0,%lld\n%s\nplot ", y_label,
-            (long long)((sweep->points + 8) / 9), more);
+    fprintf(f,
+            "set xlabel 'epoch'\nset ylabel '%s'\nset xtics 0,%lld\nset autoscale xfix\n"
+            "set offsets graph 0.04, graph 0.04, 0, 0\n%s\nplot ",
+            y_label, (long long)((sweep->points + 8) / 9), more);
+    int lines = (all->n + step - 1) / step;
+    double apart = fmin(0.01 * (double)sweep->points, 0.1);
     for (int i = all->n - 1, line = 1; i >= 0; i -= step, line++)
-        fprintf(f, "%s$n%d with linespoints lt %d title '%s'", line > 1 ? ", " : "", i, line,
-                dt_text_thousands(all->g[i].samples, number));
-    dt_page_figure_end(page, "%s", caption);
+        put_line(f, all, i, line, apart * (line - 0.5 * (lines + 1)));
+    dt_page_figure_end(
+        page,
+        "Mean over the seeds, bars from the least to the largest of them, side by side; one "
+        "line a size (samples).%s",
+        caption);
 }
 
 static void plot_time_accuracy(dt_page *page, const dt_sweep *sweep, const groups *all) {
+    if (!any_point(sweep, all, DT_CURVE_TEST_ACCURACY))
+        return;
     FILE *f = dt_page_figure(page, "time-accuracy", "Test accuracy by training time");
     int step = (all->n + SHOWN - 1) / SHOWN, line = 0;
-    char number[DT_NUMBER_MAX];
     for (int i = all->n - 1; i >= 0; i -= step) {
         const dt_cell *c = timed(&all->g[i]);
         fprintf(f, "$n%d << EOD\n", i);
         for (int64_t p = 1; c && c->curve && p < sweep->points; p++)
-            fprintf(f, "%.6g %.6g\n", c->curve[DT_CURVE_SECONDS * sweep->points + p],
-                    c->curve[DT_CURVE_TEST_ACCURACY * sweep->points + p]);
+            put_point(f, c->curve[DT_CURVE_SECONDS * sweep->points + p],
+                      curve_at(sweep, &all->g[i], DT_CURVE_TEST_ACCURACY, p));
         fputs("EOD\n", f);
     }
     fputs("set xlabel 'training time (s)'\nset ylabel 'test accuracy (%)'\nset format y "
@@ -192,13 +227,12 @@ static void plot_time_accuracy(dt_page *page, const dt_sweep *sweep, const group
           "set xrange [0:*]\nset offsets 0, graph 0.04, graph 0.04, graph 0.04\nplot ",
           f);
     for (int i = all->n - 1; i >= 0; i -= step)
-        if (timed(&all->g[i])) {
-            line++;
-            fprintf(f, "%s$n%d with linespoints lt %d title '%s'", line > 1 ? ", " : "", i, line,
-                    dt_text_thousands(all->g[i].samples, number));
-        }
-    dt_page_figure_end(page, "One point an epoch, one line a size (samples), of the cells that ran "
-                             "alone; evaluations are not counted as time.");
+        if (timed(&all->g[i]))
+            put_line(f, all, i, ++line, 0);
+    dt_page_figure_end(page,
+                       "One point an epoch, one line a size (samples). Time is that of the seed "
+                       "that ran alone, evaluations not counted; accuracy is the mean over the "
+                       "seeds, bars from the least to the largest of them.");
 }
 
 static void plot_power(dt_page *page, const groups *all, const dt_power_law *law) {
@@ -251,7 +285,7 @@ static void sheet_sizes(dt_page *page, const dt_sweep *sweep, const groups *all,
         dt_sheet_number(&sheet, 2, g->mean.value);
         dt_sheet_number(&sheet, 2, isfinite(g->mean.low) ? fmax(0, g->mean.low) : NAN);
         dt_sheet_number(&sheet, 2, isfinite(g->mean.high) ? fmin(100, g->mean.high) : NAN);
-        dt_sheet_number(&sheet, 4, curve_mean(sweep, g, DT_CURVE_TEST_LOSS, sweep->points - 1));
+        dt_sheet_number(&sheet, 4, curve_at(sweep, g, DT_CURVE_TEST_LOSS, sweep->points - 1).value);
         dt_sheet_put(&sheet, "%lld", (long long)g->cell[0]->steps);
         dt_sheet_number(&sheet, 2, c ? c->seconds : NAN);
         dt_sheet_number(&sheet, 0, c ? (double)c->ranks : NAN);
@@ -412,19 +446,16 @@ void dt_report_data(dt_page *page, const dt_sweep *sweep) {
         plot_size_accuracy(page, epochs, steps);
         plot_curves(page, sweep, first, "epoch-loss", "Training loss by epoch", DT_CURVE_TRAIN_LOSS,
                     "training loss (nat)", "set logscale y",
-                    "Mean over the seeds, one line a size (samples); the loss of an epoch is that "
-                    "of its samples while it trains.");
+                    " The loss of an epoch is that of its samples while it trains.");
         if (any_timed(first))
             plot_time_accuracy(page, sweep, first);
         plot_curves(page, sweep, first, "epoch-test-loss", "Test loss by epoch", DT_CURVE_TEST_LOSS,
-                    "test loss (nat)", "set logscale y", "Mean over the seeds, one line a size.");
+                    "test loss (nat)", "set logscale y", "");
         plot_curves(page, sweep, first, "epoch-accuracy", "Learning curves by epoch",
                     DT_CURVE_TEST_ACCURACY, "test accuracy (%)",
-                    "set xrange [1:*]\nset autoscale xfix\nset format y '%.1f'\nset yrange "
-                    "[*:*<100]\nset offsets graph "
-                    "0.04, graph 0.04, "
-                    "graph 0.04, graph 0.04",
-                    "Mean over the seeds, one line a size.");
+                    "set xrange [0.6:*]\nset format y '%.1f'\nset yrange [*:*<100]\n"
+                    "set offsets graph 0.04, graph 0.04, graph 0.04, graph 0.04",
+                    "");
         for (int i = 0; i < 2; i++)
             if (both[i].n)
                 say_power(page, &both[i]);

@@ -363,6 +363,34 @@ static void runs_part(dt_page *page, const dt_sweep *unused) {
     dt_run_free(&run);
 }
 
+/* Bars over the seeds are the least and the largest of them: of losses, and of accuracies by the
+ * time of the one that ran alone. */
+static void test_bars(void) {
+    begin(8);
+    for (int seed = 1; seed <= 3; seed++)
+        for (int i = 1; i <= 2; i++) {
+            add_accuracy(1000 * i, seed, 80 + 4 * i + 0.1 * seed, seed == 1);
+            double *curve = sweep->cells[sweep->n - 1].curve;
+            for (int p = 0; p < 3; p++) {
+                curve[3 * DT_CURVE_TRAIN_LOSS + p] *= 0.7 + 0.1 * seed;
+                curve[3 * DT_CURVE_TEST_ACCURACY + p] *= 0.7 + 0.1 * seed;
+            }
+        }
+    draw(dt_report_data);
+    static const char *const names[] = {"epoch-loss.gp", "time-accuracy.gp", "epoch-accuracy.gp"};
+    for (int i = 0; i < 3; i++) {
+        char *script = read_page(names[i]);
+        T_CHECK(script && strstr(script, "\n3 2.7 2.4 3\n") && strstr(script, "yerrorlines"));
+        free(script);
+    }
+    for (size_t i = 0; i < sweep->n; i++) /* of a file without curves nothing is drawn of them */
+        for (int p = 0; p < 3 * DT_CURVE_COLUMNS; p++)
+            sweep->cells[i].curve[p] = NAN;
+    draw(dt_report_data);
+    T_CHECK(access("page/epoch-loss.gp", F_OK) != 0 && access("page/time-accuracy.gp", F_OK) != 0);
+    T_CHECK(access("page/size-accuracy.svg", F_OK) == 0);
+}
+
 /* A run that was killed in its first epoch, and began with --init: row 0 is all that there is. */
 static void untrained_part(dt_page *page, const dt_sweep *unused) {
     const char *name = "egg";
@@ -446,6 +474,7 @@ int main(void) {
     test_whole_epoch();
     test_extrapolated();
     test_two_budgets();
+    test_bars();
     test_untrained();
     test_noise_of_runs();
     test_slowest();
