@@ -370,9 +370,29 @@ static const double *epoch_column(const dt_run *run, const char *name) {
     return NULL;
 }
 
+/* Where a rank ran, of a text such as "a (2), b"; "": it is not told. */
+static void host_of(const dt_run *run, double rank, char *host, size_t nbytes) {
+    const char *at = dt_run_text(run, "hosts");
+    host[0] = '\0';
+    while (at && *at) {
+        int length = (int)strcspn(at, " ,"), n = 1;
+        if (sscanf(at + length, " (%d)", &n) != 1)
+            n = 1;
+        if (rank < n) {
+            snprintf(host, nbytes, "%.*s", length, at);
+            return;
+        }
+        rank -= n;
+        at += strcspn(at, ",");
+        at += strspn(at, ", ");
+    }
+}
+
 /* Epochs in which one rank held up the others. */
 static void sheet_stragglers(dt_page *page, const runs *all) {
-    static const char *const headings[] = {"run", "epoch", "slowest rank", "cost s", "cost %"};
+    static const char *const headings[] = {"run",      "epoch",  "slowest rank",
+                                           "its host", "cost s", "cost %"};
+    char host[128];
     dt_sheet s = {0};
     for (size_t i = 0; i < sizeof headings / sizeof *headings; i++)
         dt_sheet_column(&s, headings[i]);
@@ -387,13 +407,15 @@ static void sheet_stragglers(dt_page *page, const runs *all) {
             dt_sheet_put(&s, "%s", all->name[i]);
             dt_sheet_put(&s, "%lld", (long long)run->epochs.key[e]);
             dt_sheet_number(&s, 0, rank[e]);
+            host_of(run, rank[e], host, sizeof host);
+            dt_sheet_put(&s, "%s", host);
             dt_sheet_number(&s, 2, cost[e]);
             dt_sheet_number(&s, 0, 100 * cost[e] / seconds[e]);
         }
     }
     if (s.n) {
         dt_page_note(page, "A rank held up the others: without it an epoch would have been shorter "
-                           "by the cost. The ranks' hosts stand under the last heading.");
+                           "by the cost.");
         dt_page_sheet(page, "stragglers", "Ranks that held up the others", &s, true);
     }
     dt_sheet_free(&s);

@@ -359,6 +359,7 @@ static void runs_part(dt_page *page, const dt_sweep *unused) {
         }
         memcpy(run->epochs.column[c].v, slow[i], sizeof slow[i]);
     }
+    T_OK(dt_run_set_text(run, "hosts", "hare, snail (3), hare"));
     dt_report_runs(page, (const dt_run *const *)&run, &name, 1);
     dt_run_free(&run);
 }
@@ -451,7 +452,10 @@ static void test_straggler(void) {
         strncat(csv, line, sizeof csv - strlen(csv) - 1);
     if (f)
         fclose(f);
-    T_CHECK(strcmp(csv, "run,epoch,slowest rank,cost s,cost %\r\ntortoise,2,1,0.50,25\r\n") == 0);
+    T_CHECK(
+        strcmp(csv,
+               "run,epoch,slowest rank,its host,cost s,cost %\r\ntortoise,2,1,snail,0.50,25\r\n") ==
+        0);
     T_CHECK(says("held up the others"));
 }
 
