@@ -78,6 +78,34 @@ cp -r data other
 python3 "$SRC/tests/make_data.py" other --train 1200 --test 100 --seed 9
 check "other data" refused 2 "was made with other data" "${plan[@]}" --data other
 
+# --- a file that cannot be read now may be whole: it is left where it is
+cat >stale.c <<'C'
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int open(const char *path, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    int mode = flags & O_CREAT ? va_arg(more, int) : 0;
+    va_end(more);
+    if ((flags & O_ACCMODE) == O_RDONLY && strcmp(path, "out/s/sweep.h5") == 0) {
+        errno = ESTALE;
+        return -1;
+    }
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+C
+"${CC:-cc}" -shared -fPIC -O1 -std=c11 -D_GNU_SOURCE -o stale.so stale.c
+sum=$(sha256sum <out/s/sweep.h5)
+export LD_PRELOAD=$PWD/stale.so
+sweep 2 "${plan[@]}"
+unset LD_PRELOAD
+check "a file that cannot be read" [ "$code" -eq 4 ] && check "says why" grep -qF "cannot open out/s/sweep.h5: Stale file handle" said
+check "it is left where it is" [ "$(sha256sum <out/s/sweep.h5)" = "$sum" ] && check "and not called damaged" [ ! -e out/s/sweep.h5.damaged ]
+
 # --- a damaged file: its cells but the last, which is done again
 printf '\x55' | dd of=out/s/sweep.h5 bs=1 seek=5000 conv=notrunc 2>/dev/null
 sweep 2 "${plan[@]}"
