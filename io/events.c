@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include "io/file.h"
 
-enum { MOST_PAYLOAD = 512, MOST_TAG = 256, RECORD_MORE = 16 };
+enum { MOST_PAYLOAD = 512, MOST_TAG = 256, RECORD_MORE = 16, MOST_WAITING = 1 << 26 };
 enum { FIXED64 = 1, BYTES = 2, FIXED32 = 5 }; /* wire types; 0 is varint */
 
 struct dt_events {
@@ -27,7 +27,7 @@ struct dt_events {
     char path[DT_PATH_MAX];
     unsigned char *waiting;
     size_t n, capacity;
-    int lost; /* values for which there was no memory */
+    int lost; /* values for which there was no room */
 };
 
 typedef struct {
@@ -102,7 +102,7 @@ static void append(dt_events *e, const message *m) {
     message head = {.n = 0}, tail = {.n = 0};
     if (e->n + m->n + RECORD_MORE > e->capacity) {
         size_t capacity = 2 * e->capacity + 65536;
-        unsigned char *grown = realloc(e->waiting, capacity);
+        unsigned char *grown = capacity <= MOST_WAITING ? realloc(e->waiting, capacity) : NULL;
         if (!grown) {
             e->lost++;
             return;
@@ -161,19 +161,25 @@ void dt_events_scalar(dt_events *e, const char *tag, int64_t step, double value)
     append(e, &m);
 }
 
+/* What could not be written waits for the next flush, from the byte on that comes next: a record
+ * that a full disk cut is made whole when there is room again. */
 dt_status dt_events_flush(dt_events *e) {
     dt_status status = DT_OK;
-    for (size_t done = 0; status == DT_OK && done < e->n;) {
+    size_t done = 0;
+    while (status == DT_OK && done < e->n) {
         ssize_t more = write(e->fd, e->waiting + done, e->n - done);
         if (more > 0)
             done += (size_t)more;
         else if (more == 0 || errno != EINTR)
             status = dt_fail(DT_EIO, "cannot write to %s: %s", e->path, strerror(errno));
     }
-    if (status == DT_OK && e->lost)
+    if (status == DT_OK && e->lost) {
         status = dt_fail(DT_EDEVICE, "no memory for %d values of %s", e->lost, e->path);
-    e->n = 0;
-    e->lost = 0;
+        e->lost = 0;
+    }
+    e->n -= done;
+    if (done > 0 && e->n > 0)
+        memmove(e->waiting, e->waiting + done, e->n);
     return status;
 }
 

@@ -13,11 +13,11 @@ typedef struct dt_events dt_events;
 /* A new file in dir, which is made if need be: TensorBoard shows all files of a directory as one
  * run. DT_EIO. */
 DT_NODISCARD dt_status dt_events_open(const char *dir, dt_events **out);
-/* One value; tags such as "train/loss" are grouped by what is before the slash. A lack of memory is
- * told by the next flush. */
+/* One value; tags such as "train/loss" are grouped by what is before the slash. A lack of room
+ * (64 MiB may wait) is told by the next flush. */
 void dt_events_scalar(dt_events *events, const char *tag, int64_t step, double value);
-/* Hand what waits to the system. DT_EIO: what was not taken is lost, and the file may end within a
- * record, which TensorBoard notices. */
+/* Hand what waits to the system. DT_EIO: what was not taken waits for the next flush; until then
+ * the file may end within a record, which TensorBoard takes for one that is being written. */
 DT_NODISCARD dt_status dt_events_flush(dt_events *events);
 /* Without a flush; NULL and *events == NULL are fine. */
 void dt_events_close(dt_events **events);

@@ -42,7 +42,8 @@ typedef struct {
     int64_t scaling;        /* time cells: DT_SCALING_... bits; else 0 */
     int64_t budget;         /* accuracy cells: dt_cell_budget; else 0 */
     int64_t samples, batch; /* batch is global */
-    int64_t epochs;         /* accuracy cells: --epochs; else 0 */
+    int64_t epochs;         /* accuracy cells: --epochs; time cells: 1 for all updates of an epoch,
+                               0 for some on full batches */
     int64_t seed;
     int64_t repeat; /* time cells: 0 .. --repeats-1 */
     /* --- where it ran --- */

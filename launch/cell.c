@@ -4,7 +4,8 @@
  * run directory, no checkpoints and no display. An accuracy cell trains to its end and is evaluated
  * at every point of its curve. A time cell warms up, then times steps on full batches one by one.
  * How many, the first cell of a batch finds out; all others of that batch do the same number, and
- * must end with the same parameters. */
+ * must end with the same parameters. Of a whole epoch these are as many as an epoch has, the short
+ * batch at its end and the change to the next among them. */
 #include "launch/cell.h"
 
 #include <math.h>
@@ -36,7 +37,7 @@ typedef struct {
     int64_t epoch;           /* that the stepper is in */
     double mark;             /* when the last update was done */
     bool stops;              /* some rank asked to stop */
-    int64_t steps_per_epoch; /* time cells: full batches only */
+    int64_t steps_per_epoch; /* time cells of some steps: full batches only */
     int64_t sums[DT_N_SUMS]; /* since the last point */
     int64_t images;
     double train_seconds, evaluation_seconds;
@@ -72,7 +73,8 @@ static dt_status begin(run *r) {
     DT_TRY(dt_resume(s, "", &at));
     DT_TRY(dt_stepper_open(s, &r->stepper));
     r->end = is_time ? 0 : dt_sweep_steps(r->job->spec, r->cell);
-    r->steps_per_epoch = is_time ? s->n_train / s->plan.batch : dt_plan_steps(&s->plan);
+    r->steps_per_epoch =
+        is_time && r->cell->epochs == 0 ? s->n_train / s->plan.batch : dt_plan_steps(&s->plan);
     r->schedule = (dt_schedule_config){
         .kind = (dt_schedule)s->options.schedule,
         .peak = (float)s->options.lr,
@@ -206,7 +208,7 @@ static dt_status warm_up(run *r, int64_t *steps) {
         sum += i >= WARM_UP - TIMED ? seconds : 0;
     }
     double wanted = seconds_to_time * TIMED / sum;
-    *steps = r->job->steps;
+    *steps = r->cell->epochs ? r->cell->epochs * r->steps_per_epoch : r->job->steps;
     if (*steps == 0)
         *steps = wanted > MAX_STEPS ? MAX_STEPS : wanted < MIN_STEPS ? MIN_STEPS : (int64_t)wanted;
     r->train_seconds = 0;

@@ -15,7 +15,8 @@ typedef struct {
     const dt_comm *whole; /* of the sweep: rank numbers and hosts are its */
     const dt_gpus *gpus;  /* of the sweep */
     dt_dataset *data;     /* lent */
-    int64_t steps;        /* of a time cell: as many as others of its batch had; 0: find out */
+    int64_t steps; /* of a time cell of some steps: as many as others of its batch had; 0: find
+                      out */
     double time_limit_at; /* dt_now() when it is time to stop; 0: never */
     dt_trace *trace;      /* or NULL */
 } dt_cell_job;

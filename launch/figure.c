@@ -75,7 +75,7 @@ dt_status dt_gnuplot_find(void) {
 /* --- the script --- */
 
 FILE *dt_page_figure(dt_page *p, const char *name, const char *title) {
-    snprintf(p->figure_name, sizeof p->figure_name, "%s", name);
+    snprintf(p->figure_name, sizeof p->figure_name, "%s%.*s", p->part, DT_NAME_MAX / 2, name);
     snprintf(p->figure_title, sizeof p->figure_title, "%s", title);
     p->script = (dt_text_stream){0};
     p->script.f = open_memstream(&p->script.text, &p->script.n);
@@ -83,6 +83,7 @@ FILE *dt_page_figure(dt_page *p, const char *name, const char *title) {
         dt_page_note_failure(p, dt_fail(DT_EDEVICE, "no memory for the figure %s", name));
         return p->nowhere;
     }
+    name = p->figure_name;
     fprintf(p->script.f, "# gnuplot %s.gp draws %s.svg and %s.png\n", name, name, name);
     fprintf(p->script.f, prelude, name);
     return p->script.f;

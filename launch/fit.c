@@ -122,13 +122,29 @@ dt_estimate dt_wilson(int64_t successes, int64_t n, double inside) {
     return (dt_estimate){p, successes == 0 ? 0 : centre - half, successes == n ? 1 : centre + half};
 }
 
+double dt_share_noise(double pa, double na, double pb, double nb, double inside) {
+    return dt_z_within(inside) * sqrt(pa * (1 - pa) / na + pb * (1 - pb) / nb);
+}
+
+static bool all_err(const double *v, const size_t *size, size_t n_groups) {
+    bool err = true;
+    for (size_t g = 0; g < n_groups; v += size[g++])
+        err = err && (size[g] == 0 || dt_mean_of(v, size[g]) < 100);
+    return err;
+}
+
+/* The variance of a value of a group with this mean, in units of deviation^2. */
+static double variance_at(const dt_pooled *pooled, double mean) {
+    return pooled->by_error ? 100 - mean : 1;
+}
+
 dt_pooled dt_pool(const double *v, const size_t *size, size_t n_groups) {
-    dt_pooled pooled = {0};
+    dt_pooled pooled = {.by_error = all_err(v, size, n_groups)};
     double sum = 0;
     for (size_t g = 0; g < n_groups; v += size[g++]) {
         double mean = dt_mean_of(v, size[g]);
         for (size_t i = 0; i < size[g]; i++)
-            sum += (v[i] - mean) * (v[i] - mean);
+            sum += (v[i] - mean) * (v[i] - mean) / variance_at(&pooled, mean);
         pooled.df += size[g] ? (double)size[g] - 1 : 0;
     }
     pooled.deviation = pooled.df > 0 ? sqrt(sum / pooled.df) : NAN;
@@ -138,8 +154,9 @@ dt_pooled dt_pool(const double *v, const size_t *size, size_t n_groups) {
 dt_estimate dt_difference(const dt_pooled *pooled, double mean_a, size_t na, double mean_b,
                           size_t nb) {
     double difference = mean_b - mean_a;
-    double half =
-        dt_t_within(0.95, pooled->df) * pooled->deviation * sqrt(1 / (double)na + 1 / (double)nb);
+    double variance =
+        variance_at(pooled, mean_a) / (double)na + variance_at(pooled, mean_b) / (double)nb;
+    double half = dt_t_within(0.95, pooled->df) * pooled->deviation * sqrt(variance);
     return (dt_estimate){difference, difference - half, difference + half};
 }
 

@@ -30,19 +30,28 @@ dt_estimate dt_mean_estimate(const double *v, size_t n);
  * one is not. NaN for n = 0. */
 dt_estimate dt_wilson(int64_t successes, int64_t n, double inside);
 
+/* How far two independent shares pa and pb, of na and nb, differ by chance: what inside of them
+ * stay below, z sqrt(pa qa / na + pb qb / nb). */
+double dt_share_noise(double pa, double na, double pb, double nb, double inside);
+
 /* Number i of draw r of a bootstrap: below n, the same in every call. */
 size_t dt_draw(uint32_t r, uint32_t i, size_t n);
 
 /* --- differences between groups of repeats --- */
 
-/* Groups share one unknown deviation: with three seeds each, a group's own is worth little, but
- * seven together have 14 degrees of freedom. */
+/* Groups share one unknown number: with three seeds each, a group's own deviation is worth little,
+ * but seven together have 14 degrees of freedom. Values are percentages of right answers, and what
+ * is shared is the ratio of the variance to the error 100 - mean, as in the power law below: seeds
+ * of a small set differ by far more than those of a large one, and one deviation for all would be
+ * wrong for both. Where a group is without an error they share the deviation itself. */
 typedef struct {
-    double deviation, df; /* df = 0: no group has two values */
+    double deviation; /* where by_error: of a group whose error is 1 point */
+    double df;        /* 0: no group has two values */
+    bool by_error;
 } dt_pooled;
 /* v holds the groups one after another, size[g] values each. */
 dt_pooled dt_pool(const double *v, const size_t *size, size_t n_groups);
-/* mean(b) - mean(a) for groups of na and nb values. */
+/* mean(b) - mean(a) for groups of na and nb values, both of them among those pooled. */
 dt_estimate dt_difference(const dt_pooled *pooled, double mean_a, size_t na, double mean_b,
                           size_t nb);
 

@@ -185,7 +185,7 @@ const dt_command_row dt_command_table[] = {
      "Trains on growing sets with several seeds, and times growing numbers of ranks, in one job. Every training that is "
      "done is in sweep.h5 before the next begins; started again after any end, it goes on where it was. dtrain report draws "
      "the answers."},
-    {DT_CMD_REPORT, "report", "RUN...", "a page with figures and tables of runs or a sweep",
+    {DT_CMD_REPORT, "report", "RUN...", "a page with figures and tables of runs and sweeps",
      "Draws what sweep.h5 or run.h5 hold: RUN is such a file or its directory. One sweep, or any number of runs, which are "
      "laid over each other. Writes index.html, which needs nothing else, and beside it the figures as SVG and PNG with "
      "their gnuplot scripts, and the tables as CSV. Needs gnuplot; one process, no launcher."},

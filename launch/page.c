@@ -68,16 +68,23 @@ FILE *dt_page_html(dt_page *p) {
     return p->body.f;
 }
 
+void dt_page_part(dt_page *p, const char *id, const char *title) {
+    snprintf(p->part, sizeof p->part, "%s-", id);
+    snprintf(p->part_title, sizeof p->part_title, "%s: ", title);
+}
+
 void dt_page_section(dt_page *p, const char *id, const char *title) {
-    FILE *f = dt_page_html(p);
-    fprintf(f, "<h2 id=\"%s\">", id);
+    FILE *f = dt_page_html(p), *contents = p->contents.f;
+    fprintf(f, "<h2 id=\"%s%s\">", p->part, id);
+    dt_html_escape(f, p->part_title);
     dt_html_escape(f, title);
     fputs("</h2>\n", f);
-    fprintf(p->contents.f, "<li><a href=\"#%s\">", id);
-    dt_html_escape(p->contents.f, title);
-    fputs("</a></li>\n", p->contents.f);
+    fprintf(contents, "<li><a href=\"#%s%s\">", p->part, id);
+    dt_html_escape(contents, p->part_title);
+    dt_html_escape(contents, title);
+    fputs("</a></li>\n", contents);
     if (!p->quiet)
-        printf("\n%s%s%s\n", dt_term_of(STDOUT_FILENO).bold, title,
+        printf("\n%s%s%s%s\n", dt_term_of(STDOUT_FILENO).bold, p->part_title, title,
                dt_term_of(STDOUT_FILENO).plain);
 }
 
@@ -131,8 +138,8 @@ void dt_page_note(dt_page *p, const char *format, ...) {
 }
 
 void dt_page_sheet(dt_page *p, const char *name, const char *title, dt_sheet *sheet, bool print) {
-    char path[DT_PATH_MAX], file[DT_NAME_MAX + 8];
-    snprintf(file, sizeof file, "%s.csv", name);
+    char path[DT_PATH_MAX], file[2 * DT_NAME_MAX];
+    snprintf(file, sizeof file, "%s%s.csv", p->part, name);
     dt_status status = dt_path_join(path, p->dir, file);
     if (status == DT_OK)
         status = dt_sheet_csv(sheet, path);

@@ -22,6 +22,9 @@ DT_NODISCARD dt_status dt_page_open(const char *dir, const char *title, bool qui
 /* Write index.html, unless something failed, and free the page in any case. */
 DT_NODISCARD dt_status dt_page_close(dt_page **page);
 
+/* What follows is one of several parts alike: names of files and sections begin with id, headings
+ * with title. */
+void dt_page_part(dt_page *page, const char *id, const char *title);
 /* A heading with a place in the list of contents; id of letters, digits and '-'. */
 void dt_page_section(dt_page *page, const char *id, const char *title);
 /* A paragraph, printed too. */

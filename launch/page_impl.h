@@ -15,6 +15,7 @@ typedef struct { /* a stream into memory */
 
 struct dt_page {
     char dir[DT_PATH_MAX], title[DT_TITLE_MAX];
+    char part[DT_NAME_MAX / 2], part_title[DT_TITLE_MAX]; /* of dt_page_part(), or "" */
     bool quiet, in_figures;
     dt_text_stream body, contents;
     dt_text_stream script; /* of the figure that is being written; f is NULL between figures */

@@ -1,4 +1,4 @@
-/* launch/report.h - `dtrain report`: a page with figures and tables of runs or a sweep. */
+/* launch/report.h - `dtrain report`: a page with figures and tables of runs and sweeps. */
 #ifndef DT_LAUNCH_REPORT_H
 #define DT_LAUNCH_REPORT_H
 
@@ -9,7 +9,7 @@
 #include "launch/page.h"
 #include "launch/report_rows.h"
 
-/* One process. DT_EUSAGE: several ranks, a sweep together with others, nothing to draw. DT_EIO: a
+/* One process. DT_EUSAGE: several ranks, too many files, nothing to draw. DT_EIO: a
  * file that cannot be read, or the page not be written. DT_EDEVICE: no gnuplot. */
 DT_NODISCARD dt_status dt_report(const dt_options *options, dt_comm *comm);
 

@@ -1,8 +1,8 @@
 /* launch/report_data.c - what more data buys: the accuracy cells of a sweep.
  *
- * Cells are grouped by size and budget; seeds are the repeats within a group. All groups share one
- * deviation for comparisons, as three seeds alone tell little about their own. Times are those of
- * cells that ran alone. */
+ * Cells are grouped by size and budget; seeds are the repeats within a group. For comparisons all
+ * groups share what their deviations have in common (dt_pool()), as three seeds alone tell little
+ * about their own. Times are those of cells that ran alone. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,18 +79,47 @@ static bool any_timed(const groups *all) {
     return false;
 }
 
-/* Mean over the seeds of point i of a column of the curves. */
-static double curve_mean(const dt_sweep *sweep, const group *g, int column, int64_t i) {
-    double sum = 0, n = 0;
+/* Point i of a column of the curves: mean over the seeds, least and largest of them. */
+static dt_estimate curve_at(const dt_sweep *sweep, const group *g, int column, int64_t i) {
+    dt_estimate e = {0, INFINITY, -INFINITY};
+    double n = 0;
     for (size_t s = 0; s < g->n; s++) {
         const double *curve = g->cell[s]->curve;
         double v = curve ? curve[(int64_t)column * sweep->points + i] : NAN;
-        if (isfinite(v)) {
-            sum += v;
-            n++;
-        }
+        if (!isfinite(v))
+            continue;
+        e = (dt_estimate){e.value + v, fmin(e.low, v), fmax(e.high, v)};
+        n++;
     }
-    return n > 0 ? sum / n : NAN;
+    return n > 0 ? (dt_estimate){e.value / n, e.low, e.high} : (dt_estimate){NAN, NAN, NAN};
+}
+
+/* The plot command's part for line i of several: with a bar at each point, by shift beside those of
+ * the other lines, or without where there is one seed. */
+static void put_line(FILE *f, const groups *all, int i, int line, double shift) {
+    size_t most = 0;
+    char number[DT_NUMBER_MAX], x[48];
+    for (int g = 0; g < all->n; g++)
+        most = all->g[g].n > most ? all->g[g].n : most;
+    snprintf(x, sizeof x, "using ($1%+.3g):2:3:4", shift);
+    fprintf(f, "%s$n%d %s with %s lt %d title '%s'", line > 1 ? ", " : "", i,
+            most > 1 ? x : "using 1:2", most > 1 ? "yerrorlines" : "linespoints", line,
+            dt_text_thousands(all->g[i].samples, number));
+}
+
+/* x, then y with its bar; nothing of what is not known. */
+static void put_point(FILE *f, double x, dt_estimate y) {
+    if (isfinite(x) && isfinite(y.value))
+        fprintf(f, "%.6g %.6g %.6g %.6g\n", x, y.value, y.low, y.high);
+}
+
+/* Is anything known of this column of the curves? gnuplot refuses a figure without a point. */
+static bool any_point(const dt_sweep *sweep, const groups *all, int column) {
+    bool any = false;
+    for (int i = 0; i < all->n; i++)
+        for (int64_t p = 1; p < sweep->points; p++)
+            any = any || isfinite(curve_at(sweep, &all->g[i], column, p).value);
+    return any;
 }
 
 /* --- figures --- */
@@ -113,7 +142,7 @@ static void plot_size_time(dt_page *page, const groups *all) {
           f);
     dt_page_figure_end(page,
                        "Seconds of training on %lld rank(s), evaluations and start-up not counted, "
-                       "of the cells that ran alone.",
+                       "of the cells that ran alone: one seed each, so that there are no bars.",
                        (long long)ranks);
 }
 
@@ -150,41 +179,47 @@ static void plot_size_accuracy(dt_page *page, const groups *epochs, const groups
                              "with the same number of updates only the data differ.");
 }
 
-/* One line a size, against a column of the curves. */
+/* One line a size, of a column of the curves. */
 static void plot_curves(dt_page *page, const dt_sweep *sweep, const groups *all, const char *name,
                         const char *title, int y_column, const char *y_label, const char *more,
                         const char *caption) {
+    if (!any_point(sweep, all, y_column))
+        return;
     FILE *f = dt_page_figure(page, name, title);
     int step = (all->n + SHOWN - 1) / SHOWN;
-    char number[DT_NUMBER_MAX];
     for (int i = all->n - 1; i >= 0; i -= step) {
         fprintf(f, "$n%d << EOD\n", i);
-        for (int64_t p = 0; p < sweep->points; p++) {
-            double x = curve_mean(sweep, &all->g[i], DT_CURVE_EPOCH, p);
-            double y = curve_mean(sweep, &all->g[i], y_column, p);
-            if (isfinite(x) && isfinite(y))
-                fprintf(f, "%.6g %.6g\n", x, y);
-        }
+        for (int64_t p = 0; p < sweep->points; p++)
+            put_point(f, curve_at(sweep, &all->g[i], DT_CURVE_EPOCH, p).value,
+                      curve_at(sweep, &all->g[i], y_column, p));
         fputs("EOD\n", f);
     }
-    fprintf(f, "set xlabel 'epoch'\nset ylabel '%s'\nset xtics 0,%lld\n%s\nplot ", y_label,
-            (long long)((sweep->points + 8) / 9), more);
+    fprintf(f,
+            "set xlabel 'epoch'\nset ylabel '%s'\nset xtics 0,%lld\nset autoscale xfix\n"
+            "set offsets graph 0.04, graph 0.04, 0, 0\n%s\nplot ",
+            y_label, (long long)((sweep->points + 8) / 9), more);
+    int lines = (all->n + step - 1) / step;
+    double apart = fmin(0.01 * (double)sweep->points, 0.1);
     for (int i = all->n - 1, line = 1; i >= 0; i -= step, line++)
-        fprintf(f, "%s$n%d with linespoints lt %d title '%s'", line > 1 ? ", " : "", i, line,
-                dt_text_thousands(all->g[i].samples, number));
-    dt_page_figure_end(page, "%s", caption);
+        put_line(f, all, i, line, apart * (line - 0.5 * (lines + 1)));
+    dt_page_figure_end(
+        page,
+        "Mean over the seeds, bars from the least to the largest of them, side by side; one "
+        "line a size (samples).%s",
+        caption);
 }
 
 static void plot_time_accuracy(dt_page *page, const dt_sweep *sweep, const groups *all) {
+    if (!any_point(sweep, all, DT_CURVE_TEST_ACCURACY))
+        return;
     FILE *f = dt_page_figure(page, "time-accuracy", "Test accuracy by training time");
     int step = (all->n + SHOWN - 1) / SHOWN, line = 0;
-    char number[DT_NUMBER_MAX];
     for (int i = all->n - 1; i >= 0; i -= step) {
         const dt_cell *c = timed(&all->g[i]);
         fprintf(f, "$n%d << EOD\n", i);
         for (int64_t p = 1; c && c->curve && p < sweep->points; p++)
-            fprintf(f, "%.6g %.6g\n", c->curve[DT_CURVE_SECONDS * sweep->points + p],
-                    c->curve[DT_CURVE_TEST_ACCURACY * sweep->points + p]);
+            put_point(f, c->curve[DT_CURVE_SECONDS * sweep->points + p],
+                      curve_at(sweep, &all->g[i], DT_CURVE_TEST_ACCURACY, p));
         fputs("EOD\n", f);
     }
     fputs("set xlabel 'training time (s)'\nset ylabel 'test accuracy (%)'\nset format y "
@@ -192,17 +227,19 @@ static void plot_time_accuracy(dt_page *page, const dt_sweep *sweep, const group
           "set xrange [0:*]\nset offsets 0, graph 0.04, graph 0.04, graph 0.04\nplot ",
           f);
     for (int i = all->n - 1; i >= 0; i -= step)
-        if (timed(&all->g[i])) {
-            line++;
-            fprintf(f, "%s$n%d with linespoints lt %d title '%s'", line > 1 ? ", " : "", i, line,
-                    dt_text_thousands(all->g[i].samples, number));
-        }
-    dt_page_figure_end(page, "One point an epoch, one line a size (samples), of the cells that ran "
-                             "alone; evaluations are not counted as time.");
+        if (timed(&all->g[i]))
+            put_line(f, all, i, ++line, 0);
+    dt_page_figure_end(page,
+                       "One point an epoch, one line a size (samples). Time is that of the seed "
+                       "that ran alone, evaluations not counted; accuracy is the mean over the "
+                       "seeds, bars from the least to the largest of them.");
 }
 
 static void plot_power(dt_page *page, const groups *all, const dt_power_law *law) {
-    FILE *f = dt_page_figure(page, "power-law", "Test error by size, and its power law");
+    bool steps = all->budget == DT_BUDGET_STEPS;
+    FILE *f = dt_page_figure(page, steps ? "power-law-steps" : "power-law",
+                             steps ? "Test error by size, and its power law: the same updates"
+                                   : "Test error by size, and its power law: the same epochs");
     double first = (double)all->g[0].samples, last = (double)all->g[all->n - 1].samples;
     fputs("$seeds << EOD\n", f);
     for (int i = 0; i < all->n; i++)
@@ -248,12 +285,17 @@ static void sheet_sizes(dt_page *page, const dt_sweep *sweep, const groups *all,
         dt_sheet_number(&sheet, 2, g->mean.value);
         dt_sheet_number(&sheet, 2, isfinite(g->mean.low) ? fmax(0, g->mean.low) : NAN);
         dt_sheet_number(&sheet, 2, isfinite(g->mean.high) ? fmin(100, g->mean.high) : NAN);
-        dt_sheet_number(&sheet, 4, curve_mean(sweep, g, DT_CURVE_TEST_LOSS, sweep->points - 1));
+        dt_sheet_number(&sheet, 4, curve_at(sweep, g, DT_CURVE_TEST_LOSS, sweep->points - 1).value);
         dt_sheet_put(&sheet, "%lld", (long long)g->cell[0]->steps);
         dt_sheet_number(&sheet, 2, c ? c->seconds : NAN);
         dt_sheet_number(&sheet, 0, c ? (double)c->ranks : NAN);
     }
     dt_page_sheet(page, name, title, &sheet, true);
+}
+
+/* What a sentence is about: which of the two causes it may not tell from more data. */
+static const char *prefix_of(const groups *all) {
+    return all->budget == DT_BUDGET_STEPS ? "With the same updates" : "With the same epochs";
 }
 
 /* From which size on are all means within the noise of the largest one's? */
@@ -267,8 +309,10 @@ static void say_enough(dt_page *page, const groups *all) {
     }
     dt_pooled pooled = dt_pool(v, size, (size_t)all->n);
     if (all->n < 2 || pooled.df < 1) {
-        dt_page_say(page, "Whether more data helps cannot be told from noise here: that takes two "
-                          "sizes or more, and two seeds or more.");
+        dt_page_say(page,
+                    "%s: Whether more data helps cannot be told from noise here: that takes two "
+                    "sizes or more, and two seeds or more.",
+                    prefix_of(all));
         return;
     }
     const group *last = &all->g[all->n - 1];
@@ -286,22 +330,25 @@ static void say_enough(dt_page *page, const groups *all) {
     dt_text_thousands(last->samples, a);
     if (other >= 0 && d.high < 0)
         dt_page_say(page,
-                    "More data does not help here: %s samples are %.2f points worse than %s (95 %% "
-                    "interval %.2f to %.2f). Something else decides, such as the learning rate.",
-                    a, -d.value, dt_text_thousands(all->g[other].samples, b), -d.high, -d.low);
+                    "%s: More data does not help here: %s samples are %.2f points worse than %s "
+                    "(95 %% interval %.2f to %.2f). Something else decides, such as the learning "
+                    "rate.",
+                    prefix_of(all), a, -d.value, dt_text_thousands(all->g[other].samples, b),
+                    -d.high, -d.low);
     else if (first == all->n - 1)
         dt_page_say(
             page,
-            "More data helps up to the largest size: %s samples are %.2f points better than "
+            "%s: More data helps up to the largest size: %s samples are %.2f points better than "
             "%s (95 %% interval %.2f to %.2f).",
-            a, d.value, dt_text_thousands(all->g[other].samples, b), d.low, d.high);
+            prefix_of(all), a, d.value, dt_text_thousands(all->g[other].samples, b), d.low, d.high);
     if (first == all->n - 1)
         return;
     dt_page_say(page,
-                "From %s samples on, more data is no longer distinguishable from noise: %s samples "
-                "differ by %+.2f points (95 %% interval %+.2f to %+.2f, %.0f degrees of freedom).",
-                dt_text_thousands(all->g[first].samples, b), a, within.value, within.low,
-                within.high, pooled.df);
+                "%s: From %s samples on, more data is no longer distinguishable from noise: %s "
+                "samples differ by %+.2f points (95 %% interval %+.2f to %+.2f, %.0f degrees of "
+                "freedom).",
+                prefix_of(all), dt_text_thousands(all->g[first].samples, b), a, within.value,
+                within.low, within.high, pooled.df);
 }
 
 static void say_noise(dt_page *page, const dt_sweep *sweep, const groups *all) {
@@ -309,13 +356,16 @@ static void say_noise(dt_page *page, const dt_sweep *sweep, const groups *all) {
     if (sweep->test_samples < 1 || c->test_correct < 0)
         return;
     dt_estimate w = dt_wilson(c->test_correct, sweep->test_samples, 0.99);
+    double count = (double)sweep->test_samples;
     char n[DT_NUMBER_MAX];
     dt_page_say(
         page,
         "A single accuracy over %s test images is itself known to %+.2f and %+.2f points "
-        "only (99 %%, Wilson, at %.2f %%): smaller differences between single runs are noise.",
+        "only (99 %%, Wilson, at %.2f %%), and the difference of two runs to %.2f points: what "
+        "differs by less is noise.",
         dt_text_thousands(sweep->test_samples, n), 100 * (w.low - w.value),
-        100 * (w.high - w.value), 100 * w.value);
+        100 * (w.high - w.value), 100 * w.value,
+        100 * dt_share_noise(w.value, count, w.value, count, 0.99));
 }
 
 static void say_time(dt_page *page, const groups *all) {
@@ -341,21 +391,21 @@ static void say_power(dt_page *page, const groups *all) {
         }
     if (!dt_power_fit(n, err, count, &law)) {
         dt_page_say(page,
-                    "A power law is fitted to four sizes or more, of which none is without an "
+                    "%s: A power law is fitted to four sizes or more, of which none is without an "
                     "error; there are %d.",
-                    all->n);
+                    prefix_of(all), all->n);
         return;
     }
     double twice = 2 * n[count - 1];
     dt_estimate at = dt_power_at(&law, twice);
     dt_page_say(
         page,
-        "Power law: err(n) = e0 + b n^-c with e0 = %.3f %% (%.3f to %.3f), c = %.2f (%.2f to "
+        "%s: Power law: err(n) = e0 + b n^-c with e0 = %.3f %% (%.3f to %.3f), c = %.2f (%.2f to "
         "%.2f), b = %.4g; R2 = %.3f. Each size predicted from the others: %.1f %% off on "
         "average, %.1f %% at worst. Extrapolated: twice the largest set would err in %.2f %% "
         "(%.2f to %.2f).",
-        law.e0.value, law.e0.low, law.e0.high, law.c.value, law.c.low, law.c.high, law.b.value,
-        law.r2, 100 * law.mean, 100 * law.worst, at.value, at.low, at.high);
+        prefix_of(all), law.e0.value, law.e0.low, law.e0.high, law.c.value, law.c.low, law.c.high,
+        law.b.value, law.r2, 100 * law.mean, 100 * law.worst, at.value, at.low, at.high);
     plot_power(page, all, &law);
 }
 
@@ -374,7 +424,13 @@ void dt_report_data(dt_page *page, const dt_sweep *sweep) {
     const groups *first = epochs->n ? epochs : steps;
     if (first->n) {
         dt_page_section(page, "data", "What more data buys");
-        say_enough(page, first);
+        for (int i = 0; i < 2; i++)
+            if (both[i].n)
+                say_enough(page, &both[i]);
+        if (epochs->n && steps->n)
+            dt_page_note(page, "With the same epochs a small set also gets fewer updates, so that "
+                               "answer mixes two causes; with the same updates only the data "
+                               "differ.");
         say_noise(page, sweep, first);
         say_time(page, first);
         if (first->left_out)
@@ -390,20 +446,19 @@ void dt_report_data(dt_page *page, const dt_sweep *sweep) {
         plot_size_accuracy(page, epochs, steps);
         plot_curves(page, sweep, first, "epoch-loss", "Training loss by epoch", DT_CURVE_TRAIN_LOSS,
                     "training loss (nat)", "set logscale y",
-                    "Mean over the seeds, one line a size (samples); the loss of an epoch is that "
-                    "of its samples while it trains.");
+                    " The loss of an epoch is that of its samples while it trains.");
         if (any_timed(first))
             plot_time_accuracy(page, sweep, first);
         plot_curves(page, sweep, first, "epoch-test-loss", "Test loss by epoch", DT_CURVE_TEST_LOSS,
-                    "test loss (nat)", "set logscale y", "Mean over the seeds, one line a size.");
+                    "test loss (nat)", "set logscale y", "");
         plot_curves(page, sweep, first, "epoch-accuracy", "Learning curves by epoch",
                     DT_CURVE_TEST_ACCURACY, "test accuracy (%)",
-                    "set xrange [1:*]\nset autoscale xfix\nset format y '%.1f'\nset yrange "
-                    "[*:*<100]\nset offsets graph "
-                    "0.04, graph 0.04, "
-                    "graph 0.04, graph 0.04",
-                    "Mean over the seeds, one line a size.");
-        say_power(page, first);
+                    "set xrange [0.6:*]\nset format y '%.1f'\nset yrange [*:*<100]\n"
+                    "set offsets graph 0.04, graph 0.04, graph 0.04, graph 0.04",
+                    "");
+        for (int i = 0; i < 2; i++)
+            if (both[i].n)
+                say_power(page, &both[i]);
     }
     if (epochs->n)
         sheet_sizes(page, sweep, epochs, "sizes", "Sizes, the same number of epochs");

@@ -59,10 +59,28 @@ static void sheet_left_out(dt_page *page, const dt_rows *all) {
     dt_page_sheet(page, "left-out", "The model tested on what it was not fitted on", &s, true);
 }
 
+/* Micro-batches of the worker that has most of them. */
+static double load_of(double micros, int64_t ranks, int64_t threads) {
+    return ceil(micros / ((double)ranks * (double)threads));
+}
+
+/* Is it between what was timed: no more ranks, and a worker's load neither lighter nor heavier? */
+static bool is_within(const dt_rows *all, double micros, int64_t ranks, int64_t threads) {
+    double load = load_of(micros, ranks, threads), least = INFINITY, most = 0;
+    for (int i = 0; i < all->n; i++) {
+        const dt_step_time *t = &all->r[i].time;
+        double timed = load_of(t->micros, t->ranks, t->threads);
+        least = fmin(least, timed);
+        most = fmax(most, timed);
+    }
+    return ranks <= dt_rows_most_ranks(all) && least <= load && load <= most;
+}
+
 static void sheet_predictions(dt_page *page, const dt_rows *all, const dt_step_model *m,
                               int64_t threads, int64_t micro_batch) {
-    static const char *const headings[] = {"ranks", "batch",    "step ms",      "low",
-                                           "high",  "images/s", "efficiency %", "limited by"};
+    static const char *const headings[] = {"ranks",        "batch",      "step ms",
+                                           "low",          "high",       "images/s",
+                                           "efficiency %", "limited by", "extrapolated"};
     int64_t most = dt_rows_most_ranks(all);
     const int64_t factors[] = {1, 8, 64}, shares[] = {1, 8};
     dt_sheet s = {0};
@@ -81,14 +99,28 @@ static void sheet_predictions(dt_page *page, const dt_rows *all, const dt_step_m
             dt_sheet_number(&s, 0, (double)batch / p.total.value);
             dt_sheet_number(&s, 0, 100 * dt_step_efficiency(m, k, ranks, threads));
             dt_sheet_put(&s, "%s", limit_of(&p));
+            dt_sheet_put(&s, "%s", is_within(all, k, ranks, threads) ? "no" : "yes");
         }
     dt_page_sheet(page, "predictions",
-                  "Predicted: up to 64 times the ranks, 1 and 8 micro-batches a worker", &s, true);
+                  "Predicted: up to 64 times the ranks, 1 and 8 micro-batches a worker; "
+                  "extrapolated: more ranks, or a lighter or heavier load of a worker, than any "
+                  "that was timed",
+                  &s, true);
 }
 
-/* Both ends of each stair, so that lines draw stairs. */
-static void stairs_block(FILE *f, const char *name, const dt_step_model *m, double micros,
-                         int64_t threads, int64_t most, int64_t last) {
+static bool is_timed(const dt_rows *all, int64_t batch, int64_t ranks, int64_t threads) {
+    for (int i = 0; i < all->n; i++)
+        if (all->r[i].batch == batch && all->r[i].ranks == ranks && all->r[i].threads == threads)
+            return true;
+    return false;
+}
+
+/* Both ends of each stair, so that lines draw stairs; with 1 where that batch was not timed on so
+ * many ranks. */
+static void stairs_block(FILE *f, const char *name, const dt_rows *all, const dt_step_model *m,
+                         const dt_row *base, int64_t factor, int64_t last) {
+    int64_t threads = base->threads, batch = base->batch * factor;
+    double micros = base->time.micros * (double)factor;
     double one = dt_step_predict(m, micros, 1, threads).total.value;
     fprintf(f, "$%s << EOD\n", name);
     for (int64_t r = 1, next; r <= last; r = next) {
@@ -98,7 +130,7 @@ static void stairs_block(FILE *f, const char *name, const dt_step_model *m, doub
         for (int end = 0; end < 2; end++)
             fprintf(f, "%lld %.5g %.5g %.5g %d\n", (long long)(end ? next : r), one / t.value,
                     one / (known ? t.high : t.value), one / (known ? t.low : t.value),
-                    (end ? next : r) > most);
+                    !is_timed(all, batch, r, threads));
     }
     fputs("EOD\n", f);
 }
@@ -129,7 +161,7 @@ static void plot_model(dt_page *page, const dt_rows *all, const dt_step_model *m
     int64_t most = dt_rows_most_ranks(all), last = 64 * most > LIMIT ? LIMIT : 64 * most;
     for (int b = 0; b < 2; b++) {
         snprintf(name, sizeof name, "p%d", b);
-        stairs_block(f, name, m, base->time.micros * (double)factors[b], base->threads, most, last);
+        stairs_block(f, name, all, m, base, factors[b], last);
     }
     measured_block(f, all, base, m);
     fprintf(f,
@@ -147,8 +179,9 @@ static void plot_model(dt_page *page, const dt_rows *all, const dt_step_model *m
     }
     fputs("$measured using 1:2 with points lt 3 ps 1.2 title 'measured'", f);
     dt_page_figure_end(page,
-                       "The model's staircase with 95 %% intervals; thick where it was measured, "
-                       "dashed where it is extrapolated. Beyond %lld ranks it assumes that latency "
+                       "The model's staircase with 95 %% intervals; thick where that batch was "
+                       "timed on so many ranks, dashed where it was not. Beyond %lld ranks it "
+                       "assumes that latency "
                        "and bandwidth stay those of this job: between hosts they will not.",
                        (long long)most);
 }
@@ -187,6 +220,8 @@ static void say_knee(dt_page *page, const dt_step_model *m, const dt_row *base, 
 void dt_report_model(dt_page *page, const dt_sweep *sweep, const dt_rows *all) {
     static dt_step_model m;
     const dt_row *base = dt_rows_first(all, DT_SCALING_STRONG | DT_SCALING_WEAK);
+    if (!base)
+        base = dt_rows_first(all, DT_SCALING_MODEL);
     dt_page_section(page, "model", "A model of scaling");
     if (!base || !dt_step_fit(all->times, (size_t)all->n, &m)) {
         dt_page_say(page,

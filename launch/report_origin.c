@@ -20,21 +20,28 @@ static void say_cells(dt_page *page, const dt_sweep *sweep) {
 
 static void say_bits(dt_page *page, const dt_sweep *sweep) {
     dt_same_bits bits = dt_sweep_same_bits(sweep->cells, sweep->n);
-    if (bits.cells == 0)
-        dt_page_say(page, "Whether bits depend on the number of ranks was not tried: that takes "
-                          "time cells of the same batch.");
-    else if (!bits.one)
+    if (bits.one && bits.one->ranks == bits.other->ranks)
         dt_page_say(page,
-                    "Same bits: %d time cells of %d batches were compared, and within a batch all "
-                    "ended with the same parameters, to the last bit, on every number of ranks.",
-                    bits.cells, bits.groups);
-    else
+                    "Not the same bits: batch %lld ended with other parameters on %lld ranks than "
+                    "in another time cell of as many; with --reduce float that is to be expected, "
+                    "else a machine computes wrongly.",
+                    (long long)bits.one->batch, (long long)bits.one->ranks);
+    else if (bits.one)
         dt_page_say(page,
                     "Not the same bits: batch %lld ended with other parameters on %lld ranks than "
                     "on %lld; with --reduce float that is to be expected, else a machine computes "
                     "wrongly.",
                     (long long)bits.one->batch, (long long)bits.other->ranks,
                     (long long)bits.one->ranks);
+    else if (bits.cells == 0)
+        dt_page_say(page, "Whether bits depend on the number of ranks was not tried: that takes "
+                          "time cells of the same batch on several numbers of ranks.");
+    else
+        dt_page_say(page,
+                    "Same bits: %d time cells of %d kind%s (batch and updates) were compared, and "
+                    "within a kind all ended with the same parameters, to the last bit, on every "
+                    "number of ranks.",
+                    bits.cells, bits.groups, bits.groups == 1 ? "" : "s");
 }
 
 static bool same_end(const dt_cell *a, const dt_cell *b) {

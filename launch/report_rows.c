@@ -76,8 +76,8 @@ dt_rows *dt_rows_of(const dt_sweep *sweep) {
     dt_rows *all = calloc(1, sizeof *all);
     for (size_t i = 0; all && i < sweep->n; i++) {
         const dt_cell *c = &sweep->cells[i];
-        if (c->kind != DT_CELL_TIME || c->status != 0 || !(c->step_seconds > 0) || c->ranks < 1 ||
-            c->threads < 1 || c->batch < 1)
+        if (c->kind != DT_CELL_TIME || c->epochs > 0 || c->status != 0 || !(c->step_seconds > 0) ||
+            c->ranks < 1 || c->threads < 1 || c->batch < 1)
             continue;
         dt_row *r = row_for(all, c);
         if (r && r->n < DT_ROW_REPEATS)

@@ -30,7 +30,8 @@ typedef struct {
     dt_step_time times[DT_ROWS_MAX];
 } dt_rows;
 
-/* The rows of all time cells that are done. NULL: no memory. The caller's to free(). */
+/* The rows of all time cells that are done, but for whole epochs. NULL: no memory. The caller's to
+ * free(). */
 dt_rows *dt_rows_of(const dt_sweep *sweep);
 /* Of a file that does not tell, 1. */
 int64_t dt_rows_micro_batch(const dt_sweep *sweep);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "io/json.h"
+#include "launch/fit.h"
 #include "launch/report.h"
 #include "launch/term.h"
 
@@ -66,6 +67,16 @@ static void write_lines(FILE *f, const runs *all, const char *x, int column, con
                 column + 2, style, i + 1);
         dt_plot_text(f, title);
     }
+}
+
+/* Is there an epoch of training, besides row 0? */
+static bool is_trained(const runs *all) {
+    bool trained = false;
+    for (int i = 0; i < all->n; i++) {
+        const dt_table *t = &all->run[i]->epochs;
+        trained = trained || (t->n > 0 && t->key[t->n - 1] > 0);
+    }
+    return trained;
 }
 
 static void plot_loss(dt_page *page, const runs *all) {
@@ -253,6 +264,32 @@ static void sheet_runs(dt_page *page, const runs *all) {
     dt_page_sheet(page, "runs", "Figures of the last epoch", &s, true);
 }
 
+/* Test accuracy after the last epoch, a share. */
+static double last_accuracy(const dt_run *run) {
+    return run->epochs.column[DT_EPOCH_TEST_ACCURACY].v[run->epochs.n - 1] / 100;
+}
+
+/* The best run against each of the others. Their test images are the same, so that they are less
+ * independent than is taken here: a difference that counts does so all the more. */
+static void say_noise(dt_page *page, const runs *all) {
+    int best = 0;
+    for (int i = 1; i < all->n; i++)
+        if (!(last_accuracy(all->run[best]) >= last_accuracy(all->run[i])))
+            best = i;
+    for (int i = 0; i < all->n; i++) {
+        double a = last_accuracy(all->run[best]), b = last_accuracy(all->run[i]);
+        double noise = dt_share_noise(a, dt_run_number(all->run[best], "test_samples"), b,
+                                      dt_run_number(all->run[i], "test_samples"), 0.99);
+        if (i == best || !isfinite(a - b) || !isfinite(noise))
+            continue;
+        dt_page_say(page,
+                    "%s is %.2f points better than %s: that is %s, which over so many test images "
+                    "is up to %.2f points (99 %%).",
+                    all->name[best], 100 * (a - b), all->name[i],
+                    a - b <= noise ? "within the noise" : "more than noise", 100 * noise);
+    }
+}
+
 typedef struct { /* looks for one option in a config */
     const char *key;
     char value[256];
@@ -333,9 +370,29 @@ static const double *epoch_column(const dt_run *run, const char *name) {
     return NULL;
 }
 
+/* Where a rank ran, of a text such as "a (2), b"; "": it is not told. */
+static void host_of(const dt_run *run, double rank, char *host, size_t nbytes) {
+    const char *at = dt_run_text(run, "hosts");
+    host[0] = '\0';
+    while (at && *at) {
+        int length = (int)strcspn(at, " ,"), n = 1;
+        if (sscanf(at + length, " (%d)", &n) != 1)
+            n = 1;
+        if (rank < n) {
+            snprintf(host, nbytes, "%.*s", length, at);
+            return;
+        }
+        rank -= n;
+        at += strcspn(at, ",");
+        at += strspn(at, ", ");
+    }
+}
+
 /* Epochs in which one rank held up the others. */
 static void sheet_stragglers(dt_page *page, const runs *all) {
-    static const char *const headings[] = {"run", "epoch", "slowest rank", "cost s", "cost %"};
+    static const char *const headings[] = {"run",      "epoch",  "slowest rank",
+                                           "its host", "cost s", "cost %"};
+    char host[128];
     dt_sheet s = {0};
     for (size_t i = 0; i < sizeof headings / sizeof *headings; i++)
         dt_sheet_column(&s, headings[i]);
@@ -350,13 +407,15 @@ static void sheet_stragglers(dt_page *page, const runs *all) {
             dt_sheet_put(&s, "%s", all->name[i]);
             dt_sheet_put(&s, "%lld", (long long)run->epochs.key[e]);
             dt_sheet_number(&s, 0, rank[e]);
+            host_of(run, rank[e], host, sizeof host);
+            dt_sheet_put(&s, "%s", host);
             dt_sheet_number(&s, 2, cost[e]);
             dt_sheet_number(&s, 0, 100 * cost[e] / seconds[e]);
         }
     }
     if (s.n) {
         dt_page_note(page, "A rank held up the others: without it an epoch would have been shorter "
-                           "by the cost. The ranks' hosts stand under the last heading.");
+                           "by the cost.");
         dt_page_sheet(page, "stragglers", "Ranks that held up the others", &s, true);
     }
     dt_sheet_free(&s);
@@ -373,11 +432,17 @@ void dt_report_runs(dt_page *page, const dt_run *const *run, const char *const *
     const runs all = {run, names, n};
     dt_page_section(page, "figures", "Figures");
     sheet_runs(page, &all);
+    say_noise(page, &all);
     sheet_differences(page, &all);
     dt_page_section(page, "curves", "Curves");
     plot_loss(page, &all);
-    plot_accuracy(page, &all);
-    plot_time(page, &all);
+    if (is_trained(&all)) {
+        plot_accuracy(page, &all);
+        plot_time(page, &all);
+    } else {
+        dt_page_note(page, "There is no epoch of training yet: row 0 is the network that --init "
+                           "gave.");
+    }
     if (has_steps(&all)) {
         plot_steps(page, &all, "step-loss", "Loss by update", DT_STEP_LOSS,
                    "loss of the batch (nat)");

@@ -31,21 +31,46 @@ static void speed_block(FILE *f, const char *name, const dt_rows *all, int64_t s
     fputs(base ? "EOD\n" : "NaN NaN NaN NaN NaN NaN NaN NaN\nEOD\n", f);
 }
 
-static void plot_speed(dt_page *page, const dt_rows *all, const char *name, const char *title,
-                       const char *body, const char *caption) {
-    FILE *f = dt_page_figure(page, name, title);
-    speed_block(f, "strong", all, DT_SCALING_STRONG);
-    speed_block(f, "weak", all, DT_SCALING_WEAK);
+/* $stairs: the most that whole micro-batches allow strong scaling. */
+static void stairs_block(FILE *f, const dt_rows *all) {
     const dt_row *base = dt_rows_first(all, DT_SCALING_STRONG);
-    int64_t most = dt_rows_most_ranks(all), first = base ? base->ranks : 1;
+    int64_t most = dt_rows_most_ranks(all);
     fputs(base ? "$stairs << EOD\n" : "$stairs << EOD\nNaN NaN\n", f);
-    for (int64_t r = first; base && r <= most; r++) {
+    for (int64_t r = base ? base->ranks : 1; base && r <= most; r++) {
         double k = base->time.micros, t = (double)base->threads;
         fprintf(f, "%lld %.5g\n", (long long)r,
-                ceil(k / ((double)first * t)) / ceil(k / ((double)r * t)));
+                ceil(k / ((double)base->ranks * t)) / ceil(k / ((double)r * t)));
     }
-    fprintf(f, "EOD\nset xlabel 'ranks'\nset xrange [%g:%g]\n%s%s", 0.8 * (double)first,
-            1.1 * (double)most, most > 8 ? "set logscale x 2\n" : "set xtics 1\n", body);
+    fputs("EOD\n", f);
+}
+
+/* One line of the ideal speed-up, or two, where strong and weak begin at different ranks. */
+static void ideal_lines(FILE *f, const dt_rows *all) {
+    const dt_row *strong = dt_rows_first(all, DT_SCALING_STRONG),
+                 *weak = dt_rows_first(all, DT_SCALING_WEAK), *base = strong ? strong : weak;
+    bool two = strong && weak && strong->ranks != weak->ranks;
+    fprintf(f, "x/%lld with lines lt 7 dt 3 title 'ideal%s', ", (long long)base->ranks,
+            two ? ", strong" : "");
+    if (two)
+        fprintf(f, "x/%lld with lines lt 7 dt 2 title 'ideal, weak', ", (long long)weak->ranks);
+}
+
+/* There are rows of strong or weak scaling. ideal writes the ideal's part of the plot command. */
+static void plot_speed(dt_page *page, const dt_rows *all, const char *name, const char *title,
+                       const char *axes, void (*ideal)(FILE *f, const dt_rows *all),
+                       const char *lines, const char *caption) {
+    FILE *f = dt_page_figure(page, name, title);
+    const dt_row *base = dt_rows_first(all, DT_SCALING_STRONG | DT_SCALING_WEAK);
+    int64_t most = dt_rows_most_ranks(all);
+    speed_block(f, "strong", all, DT_SCALING_STRONG);
+    speed_block(f, "weak", all, DT_SCALING_WEAK);
+    stairs_block(f, all);
+    fprintf(f, "set xlabel 'ranks'\nset xrange [%g:%g]\n%s%s\nset yrange [0:*]\nplot ",
+            0.8 * (double)base->ranks, 1.1 * (double)most,
+            most > 8 ? "set logscale x 2\n" : "set xtics 1\n", axes);
+    if (ideal)
+        ideal(f, all);
+    fputs(lines, f);
     dt_page_figure_end(page, "%s", caption);
 }
 
@@ -142,6 +167,31 @@ static void say_speed(dt_page *page, const dt_rows *all, int64_t scaling, const 
         100 * s.value * (double)base->ranks / (double)top->ranks, top->rate);
 }
 
+static const dt_row *row_of(const dt_rows *all, const dt_cell *c) {
+    for (int i = 0; i < all->n; i++) {
+        const dt_row *r = &all->r[i];
+        if (r->ranks == c->ranks && r->threads == c->threads && r->batch == c->batch)
+            return r;
+    }
+    return NULL;
+}
+
+/* Whole epochs against what the median of a step says of them. */
+static void say_epochs(dt_page *page, const dt_sweep *sweep, const dt_rows *all) {
+    for (size_t i = 0; i < sweep->n; i++) {
+        const dt_cell *c = &sweep->cells[i];
+        const dt_row *r = row_of(all, c);
+        if (c->kind != DT_CELL_TIME || c->epochs != 1 || c->status != 0 || !r)
+            continue;
+        double expected = (double)c->steps * r->step.value;
+        dt_page_say(page,
+                    "A whole epoch on %lld rank%s took %.2f s; its %lld steps by the median say "
+                    "%.2f s: %+.1f %%.",
+                    (long long)c->ranks, c->ranks == 1 ? "" : "s", c->seconds, (long long)c->steps,
+                    expected, 100 * (c->seconds / expected - 1));
+    }
+}
+
 /* A time cell of several ranks with the same number of micro-batches each. */
 static bool is_even(const dt_sweep *sweep, const dt_cell *c) {
     return c->kind == DT_CELL_TIME && c->status == 0 && c->ranks > 1 && c->slowest_rank >= 0 &&
@@ -177,27 +227,39 @@ static void say_slowest(dt_page *page, const dt_sweep *sweep) {
                     (long long)most->slowest_rank, most->slowest_host);
 }
 
-static void plot_all(dt_page *page, const dt_rows *all) {
-    plot_speed(page, all, "speed-up", "Speed-up by ranks",
-               "set ylabel 'speed-up'\nset yrange [0:*]\n"
-               "plot x/1 with lines lt 7 dt 3 title 'ideal', $stairs with steps lt 6 title "
+static void ideal_efficiency(FILE *f, const dt_rows *all) {
+    (void)all;
+    fputs("100 with lines lt 7 dt 3 title 'ideal', ", f);
+}
+
+static void plot_speeds(dt_page *page, const dt_rows *all) {
+    plot_speed(page, all, "speed-up", "Speed-up by ranks", "set ylabel 'speed-up'", ideal_lines,
+               "$stairs with steps lt 6 title "
                "'whole micro-batches', $strong using 1:2:3:4 with yerrorlines lt 1 title "
                "'strong', $weak using 1:2:3:4 with yerrorlines lt 2 title 'weak'",
                "Images a second against those of the fewest ranks. Strong: the same batch for "
                "all; weak: the same batch a rank. Bars: the range of the repeats' 95 % "
                "intervals. The staircase is the most that whole micro-batches allow strong "
                "scaling.");
-    plot_speed(page, all, "efficiency", "Efficiency by ranks",
-               "set ylabel 'efficiency (%)'\nset yrange [0:*]\n"
-               "plot 100 with lines lt 7 dt 3 title 'ideal', $strong using 1:5:6:7 with "
+    plot_speed(page, all, "efficiency", "Efficiency by ranks", "set ylabel 'efficiency (%)'",
+               ideal_efficiency,
+               "$strong using 1:5:6:7 with "
                "yerrorlines lt 1 title 'strong', $weak using 1:5:6:7 with yerrorlines lt 2 "
                "title 'weak'",
                "Speed-up as a share of the ideal one.");
-    plot_speed(page, all, "throughput", "Throughput by ranks",
-               "set ylabel 'images/s (thousands)'\nset yrange [0:*]\n"
-               "plot $strong using 1:($8/1000) with linespoints lt 1 title 'strong', "
+    plot_speed(page, all, "throughput", "Throughput by ranks", "set ylabel 'images/s (thousands)'",
+               NULL,
+               "$strong using 1:($8/1000) with linespoints lt 1 title 'strong', "
                "$weak using 1:($8/1000) with linespoints lt 2 title 'weak'",
                "Training samples a second, of the median step.");
+}
+
+static void plot_all(dt_page *page, const dt_rows *all) {
+    if (dt_rows_first(all, DT_SCALING_STRONG | DT_SCALING_WEAK))
+        plot_speeds(page, all);
+    else
+        dt_page_note(page, "There is no speed-up to show: no time cell of strong or weak scaling "
+                           "is done. A --batch larger than the largest set has none.");
     plot_breakdown(page, all);
     plot_apart(page, all);
 }
@@ -212,6 +274,7 @@ void dt_report_scaling(dt_page *page, const dt_sweep *sweep) {
         dt_page_section(page, "scaling", "What more ranks buy");
         say_speed(page, all, DT_SCALING_STRONG, "Strong");
         say_speed(page, all, DT_SCALING_WEAK, "Weak");
+        say_epochs(page, sweep, all);
         say_slowest(page, sweep);
         if (all->left_out)
             dt_page_note(page, "%zu time cells are left out: there is room for %d configurations.",

@@ -155,7 +155,8 @@ static int64_t known_steps(const sweep *w, const dt_cell *cell) {
     const dt_sweep *book = w->book.sweep;
     for (size_t i = 0; i < book->n; i++) {
         const dt_cell *c = &book->cells[i];
-        if (c->kind == DT_CELL_TIME && c->status == DT_OK && c->batch == cell->batch)
+        if (c->kind == DT_CELL_TIME && c->epochs == 0 && c->status == DT_OK &&
+            c->batch == cell->batch)
             return c->steps;
     }
     return 0;

@@ -3,13 +3,14 @@
  * With --out a sweep that is there goes on. Without, the newest of sweeps/ goes on if it is not
  * done and has the same configuration; else a new one begins. Configuration is everything that
  * cells depend on: options, the data's bytes, the machine and its libraries. A damaged file is put
- * aside, and the version before it is taken. */
+ * aside, and the version before it is taken; one that cannot be read now stays as it is. */
 #include "launch/sweep_book.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dtrain_version.h"
 #include "io/log.h"
@@ -22,8 +23,19 @@ static const char root[] = "sweeps";
 
 /* --- what is there --- */
 
-/* The file, or the version before it: then why says what is wrong with the file, else it is "".
- * *out is NULL if there is none. */
+/* Could the system give all the bytes of a file whose reading failed? Then it is what they say that
+ * is wrong. A file that a server does not answer for, that somebody else owns or that there is no
+ * memory for may be whole. */
+static bool is_damaged(const char *path, dt_status status) {
+    void *bytes = NULL;
+    size_t nbytes;
+    bool is_read = status == DT_EIO && dt_file_read(path, SIZE_MAX, &bytes, &nbytes) == DT_OK;
+    free(bytes);
+    return is_read;
+}
+
+/* The file, or, if it is damaged or not there, the version before it: then why says what is wrong
+ * with the file, else it is "". *out is NULL if there is none. */
 static dt_status read_either(const char *path, dt_sweep **out, char why[DT_ERROR_MAX]) {
     char before[DT_PATH_MAX + 8];
     *out = NULL;
@@ -35,7 +47,8 @@ static dt_status read_either(const char *path, dt_sweep **out, char why[DT_ERROR
     if (status == DT_OK)
         return DT_OK;
     dt_error_copy(why);
-    if (dt_sweep_read(before, out) != DT_OK) {
+    bool is_gone = access(path, F_OK) != 0 && errno == ENOENT;
+    if ((!is_gone && !is_damaged(path, status)) || dt_sweep_read(before, out) != DT_OK) {
         dt_error_set(why);
         return status;
     }

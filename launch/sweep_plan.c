@@ -120,26 +120,42 @@ static int time_batches(const dt_sweep_spec *s, int64_t ranks, int64_t *batch, i
     return n;
 }
 
+static dt_status add_time_cell(const dt_sweep_spec *s, int64_t ranks, int64_t batch,
+                               int64_t scaling, int64_t epochs, int64_t repeat, cell_list *list) {
+    dt_cell cell = dt_cell_unknown();
+    cell.kind = DT_CELL_TIME;
+    cell.scaling = scaling;
+    cell.samples = largest(s);
+    cell.batch = batch;
+    cell.epochs = epochs;
+    cell.seed = s->seed;
+    cell.repeat = repeat;
+    cell.ranks = ranks;
+    cell.threads = s->threads;
+    cell.alone = 1;
+    return append(list, &cell);
+}
+
+/* A whole epoch on each number of ranks, with the batch of strong scaling if that is asked for. */
+static dt_status add_whole_epochs(const dt_sweep_spec *s, cell_list *list) {
+    for (int r = 0; r < s->ranks.n; r++) {
+        int64_t ranks = s->ranks.v[r], batch = s->strong ? s->batch : s->batch * ranks;
+        if (batch >= s->micro_batch && batch <= largest(s))
+            DT_TRY(add_time_cell(s, ranks, batch, s->strong ? DT_SCALING_STRONG : DT_SCALING_WEAK,
+                                 1, 0, list));
+    }
+    return DT_OK;
+}
+
 static dt_status add_time_cells(const dt_sweep_spec *s, cell_list *list) {
     int64_t batch[8], scaling[8];
     for (int64_t repeat = 0; repeat < s->repeats; repeat++)
         for (int r = 0; r < s->ranks.n; r++) {
             int n = time_batches(s, s->ranks.v[r], batch, scaling);
-            for (int b = 0; b < n; b++) {
-                dt_cell cell = dt_cell_unknown();
-                cell.kind = DT_CELL_TIME;
-                cell.scaling = scaling[b];
-                cell.samples = largest(s);
-                cell.batch = batch[b];
-                cell.seed = s->seed;
-                cell.repeat = repeat;
-                cell.ranks = s->ranks.v[r];
-                cell.threads = s->threads;
-                cell.alone = 1;
-                DT_TRY(append(list, &cell));
-            }
+            for (int b = 0; b < n; b++)
+                DT_TRY(add_time_cell(s, s->ranks.v[r], batch[b], scaling[b], 0, repeat, list));
         }
-    return DT_OK;
+    return add_whole_epochs(s, list);
 }
 
 /* As many updates as the largest set gets: for the largest set that is its cell by epochs. */
@@ -272,7 +288,9 @@ double dt_sweep_cost(const dt_sweep_spec *spec, const dt_cell *cell) {
     bool is_time = cell->kind == DT_CELL_TIME;
     int64_t ranks = cell->ranks ? cell->ranks : useful_ranks(spec);
     int64_t micros = ceil_div(cell->batch, spec->micro_batch), workers = ranks * spec->threads;
-    int64_t steps = is_time ? USUAL_STEPS : dt_sweep_steps(spec, cell);
+    int64_t steps = !is_time       ? dt_sweep_steps(spec, cell)
+                    : cell->epochs ? cell->epochs * ceil_div(cell->samples, cell->batch)
+                                   : USUAL_STEPS;
     int64_t evaluated = is_time ? 0 : spec->epochs * spec->test_samples;
     double speed_up = (double)micros / (double)ceil_div(micros, workers);
     int64_t samples = cell->budget == DT_BUDGET_STEPS ? largest(spec) : cell->samples;
@@ -292,28 +310,40 @@ double dt_sweep_seconds_left(const dt_sweep_spec *spec, const dt_cell *cells, co
 
 static bool is_comparable(const dt_cell *a, const dt_cell *b) {
     return b->kind == DT_CELL_TIME && b->status == DT_OK && a->batch == b->batch &&
-           a->samples == b->samples && a->seed == b->seed && a->steps == b->steps;
+           a->samples == b->samples && a->epochs == b->epochs && a->seed == b->seed &&
+           a->steps == b->steps;
+}
+
+/* The cells of first's configuration; none of them comes before it. */
+static void compare_group(const dt_cell *first, const dt_cell *end, dt_same_bits *out) {
+    int cells = 0;
+    bool ranks_differ = false;
+    for (const dt_cell *c = first; c < end; c++) {
+        if (!is_comparable(first, c))
+            continue;
+        cells++;
+        ranks_differ = ranks_differ || c->ranks != first->ranks;
+        if (!out->one && strcmp(first->params_sha256, c->params_sha256) != 0) {
+            out->one = first;
+            out->other = c;
+        }
+    }
+    if (ranks_differ) {
+        out->groups++;
+        out->cells += cells;
+    }
 }
 
 dt_same_bits dt_sweep_same_bits(const dt_cell *cells, size_t n) {
     dt_same_bits out = {0};
     for (size_t i = 0; i < n; i++) {
-        size_t first = 0; /* of this configuration */
+        size_t first = 0;
         if (!is_comparable(&cells[i], &cells[i]))
             continue;
         while (!is_comparable(&cells[i], &cells[first]))
             first++;
         if (first == i)
-            continue;
-        bool is_second = true;
-        for (size_t j = first + 1; j < i; j++)
-            is_second = is_second && !is_comparable(&cells[i], &cells[j]);
-        out.groups += is_second;
-        out.cells += is_second ? 2 : 1;
-        if (!out.one && strcmp(cells[first].params_sha256, cells[i].params_sha256) != 0) {
-            out.one = &cells[first];
-            out.other = &cells[i];
-        }
+            compare_group(&cells[i], cells + n, &out);
     }
     return out;
 }

@@ -3,7 +3,8 @@
  *
  * Results do not depend on who computes them, so the two questions are separated. Accuracy cells
  * (samples x seeds) run wherever ranks are free: those of the first seed alone, so that their times
- * can be shown, the others side by side. Time cells (ranks x batch) always run alone. */
+ * can be shown, the others side by side. Time cells (ranks x batch) always run alone; one of each
+ * number of ranks is a whole epoch, which must confirm what the others say of it. */
 #ifndef DT_LAUNCH_SWEEP_PLAN_H
 #define DT_LAUNCH_SWEEP_PLAN_H
 
@@ -70,11 +71,11 @@ double dt_sweep_cost(const dt_sweep_spec *spec, const dt_cell *cell);
 double dt_sweep_seconds_left(const dt_sweep_spec *spec, const dt_cell *cells, const bool *done,
                              size_t n, double done_cost, double done_seconds);
 
-/* Do time cells of one configuration (batch, samples, seed, steps) end with the same parameters,
- * whatever their ranks? */
+/* Do time cells of one configuration (batch, samples, epochs, seed, steps) end with the same
+ * parameters, whatever their ranks? */
 typedef struct {
-    int cells, groups;          /* compared; configurations of which there are several cells */
-    const dt_cell *one, *other; /* two that differ, or NULL */
+    int cells, groups;          /* compared; configurations that ran on several numbers of ranks */
+    const dt_cell *one, *other; /* two that differ, be it on as many ranks, or NULL */
 } dt_same_bits;
 dt_same_bits dt_sweep_same_bits(const dt_cell *cells, size_t n);
 

@@ -57,7 +57,8 @@ void dt_sweep_show_start(const dt_options *o, const dt_sweep_spec *spec, const d
     if (spec->strong || spec->weak) {
         printf("  ranks    ");
         print_list(&spec->ranks);
-        printf(" of %" PRId64 " thread%s, batch %" PRId64 "%s, %" PRId64 " measurement%s each\n",
+        printf(" of %" PRId64 " thread%s, batch %" PRId64 "%s, %" PRId64
+               " measurement%s each, and a whole epoch\n",
                spec->threads, spec->threads == 1 ? "" : "s", spec->batch,
                spec->weak ? " and growing with the ranks" : "", spec->repeats,
                spec->repeats == 1 ? "" : "s");
@@ -117,8 +118,10 @@ void dt_sweep_show_cell(const dt_options *o, const dt_cell *cell, size_t n_done,
     if (cell->status != DT_OK)
         printf(": failed: %s", cell->reason);
     else if (cell->kind == DT_CELL_TIME)
-        printf(": %8.3f ms a step, %7s images/s", 1e3 * cell->step_seconds,
-               dt_text_thousands((int64_t)((double)cell->batch / cell->step_seconds), rate));
+        printf(": %8.3f ms a step, %7s images/s%s%s", 1e3 * cell->step_seconds,
+               dt_text_thousands((int64_t)((double)cell->batch / cell->step_seconds), rate),
+               cell->epochs ? "; a whole epoch: " : "",
+               cell->epochs ? dt_text_seconds(cell->seconds, seconds) : "");
     else
         printf(": %6.2f %%, %s", cell->test_accuracy, dt_text_seconds(cell->seconds, seconds));
     printf("; %s left\n", dt_text_clock(seconds_left, left));
@@ -127,13 +130,11 @@ void dt_sweep_show_cell(const dt_options *o, const dt_cell *cell, size_t n_done,
 
 static void show_bits(const dt_options *o, const dt_sweep *sweep) {
     dt_same_bits bits = dt_sweep_same_bits(sweep->cells, sweep->n);
-    if (bits.cells == 0)
-        return;
-    if (!bits.one)
-        printf("  bits     %d time cells of %d batches: within a batch all ended with the same "
-               "parameters, to the last bit\n",
-               bits.cells, bits.groups);
-    else if (o->reduce == DT_REDUCE_FLOAT)
+    if (!bits.one && bits.cells > 0)
+        printf("  bits     %d time cells of %d kind%s (batch and updates): within a kind all ended "
+               "with the same parameters, to the last bit\n",
+               bits.cells, bits.groups, bits.groups == 1 ? "" : "s");
+    else if (bits.one && o->reduce == DT_REDUCE_FLOAT)
         printf(
             "  bits     parameters depend on the number of ranks, as --reduce float lets them\n");
 }

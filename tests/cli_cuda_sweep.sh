@@ -23,8 +23,9 @@ run = [json.loads(line) for line in open("run.json") if line.startswith("{")][-1
 assert cells and all(c["status"] == 0 for c in cells), cells
 times = [c for c in cells if c["kind"] == "time"]
 assert {c["ranks"] for c in times} == {1, 2} and all(c["step_seconds"] > 0 for c in times), times
-for batch in {c["batch"] for c in times}:
-    assert len({c["params_sha256"] for c in times if c["batch"] == batch}) == 1, batch
+for kind in {(c["batch"], c["steps"]) for c in times}:
+    assert len({c["params_sha256"] for c in times if (c["batch"], c["steps"]) == kind}) == 1, kind
+assert {c["ranks"] for c in times if c["epochs"] == 1 and c["steps"] == 5} == {1, 2}, times  # whole epochs: 160 by 32
 full = [c for c in cells if c["kind"] == "accuracy" and c["samples"] == 160 and c["seed"] == 1 and c["budget"] == "epochs"]
 assert [c["params_sha256"] for c in full] == [run["params_sha256"]], (full, run)
 small = [c for c in cells if c["samples"] == 60 and c["budget"] == "steps"]

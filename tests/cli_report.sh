@@ -86,6 +86,18 @@ check "and the most confident mistakes as digits" digits
 # shellcheck disable=SC2016
 check "and both digests of the parameters" bash -c '[ "$(grep ^params_sha256 runs/origin.csv | grep -oE "[0-9a-f]{64}" | sort -u | wc -l)" -eq 2 ]'
 
+together() { # sweeps and a run on one page: parts of their own, files that do not overwrite each other
+    local name
+    "$DTRAIN" report run1 "a 'sweep'" any.h5 -o together >said || return 1
+    for name in sweep-1-speed-up sweep-2-speed-up sweep-1-size-accuracy sweep-2-model runs-accuracy runs-loss; do
+        [ -s "together/$name.svg" ] && [ -s "together/$name.png" ] && [ -s "together/$name.gp" ] || return 1
+    done
+    [ -s together/sweep-2-origin.csv ] && [ -s together/runs-origin.csv ] && cmp -s together/sweep-1-sizes.csv page/sizes.csv &&
+        grep -qF 'id="sweep-2-scaling">any.h5: What more ranks buy' together/index.html &&
+        [ -z "$(grep -oE '<h2 id="[^"]*"' together/index.html | sort | uniq -d)" ]
+}
+check "sweeps and runs on one page" together
+
 long=$PWD/$(printf 'ä%.0s' {1..60})/1 other=$PWD/b/$(printf 'ä%.0s' {1..60})/1
 mkdir -p "$long" "$other" && cp run1/run.h5 "$long" && cp run2/run.h5 "$other"
 cat >labels.py <<'PY'
@@ -102,8 +114,6 @@ check "long names" labels
 check "a file that is not there" fails 4 "nowhere.h5" nowhere.h5
 check "no file at all" fails 2 "report needs an argument"
 check "an unknown option" fails 2 "unknown option --outt" "a 'sweep'" --outt x
-check "a sweep among others" fails 2 "it is reported alone" "a 'sweep'" run1
-check "and behind them" fails 2 "it is reported alone" run1 "a 'sweep'"
 cp -r "a 'sweep'" bad && printf x | dd of=bad/sweep.h5 bs=1 seek=5000 conv=notrunc status=none
 check "a damaged file" fails 4 "bad/sweep.h5" bad
 mkdir empty
@@ -137,6 +147,7 @@ if [ -n "$browser" ]; then
     check "it fits a phone" probe page 390
     check "it fits a desktop" probe page 1280
     check "a page of runs too" probe runs 390
+    check "a page of sweeps and a run too" probe together 390
     check "the same in the dark" probe page 390 --blink-settings=preferredColorScheme=0
 else
     echo "no chromium: the page is not looked at in a browser"

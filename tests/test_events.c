@@ -2,6 +2,8 @@
 #include "tests/t.h"
 
 #include <glob.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "io/events.h"
 
@@ -87,6 +89,31 @@ static void test_file(void) {
     free(bytes);
 }
 
+/* A disk that is full in the middle of a record, and has room again: nothing is lost or torn. */
+static void test_full(void) {
+    struct rlimit was, full;
+    dt_events *events;
+    size_t n, at = 0, size, records = 0;
+    T_CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR && getrlimit(RLIMIT_FSIZE, &was) == 0);
+    T_OK(dt_events_open("full", &events));
+    T_OK(dt_events_flush(events));
+    for (int i = 0; i < 3; i++)
+        dt_events_scalar(events, "train/loss", i, 0.5);
+    full = was;
+    full.rlim_cur = 40 + 48 + 7; /* the version, one scalar, and the beginning of another */
+    T_CHECK(setrlimit(RLIMIT_FSIZE, &full) == 0);
+    T_FAILS(dt_events_flush(events), DT_EIO, "full/events");
+    T_CHECK(setrlimit(RLIMIT_FSIZE, &was) == 0);
+    dt_events_scalar(events, "train/loss", 3, 0.5);
+    T_OK(dt_events_flush(events));
+    dt_events_close(&events);
+    unsigned char *bytes = read_file("full/events.out.tfevents.*", &n);
+    while (bytes && at < n && record(bytes, n, &at, &size))
+        records++;
+    T_CHECK(at == n && records == 1 + 4);
+    free(bytes);
+}
+
 static void test_failures(void) {
     dt_events *events;
     FILE *f = fopen("file", "w");
@@ -99,6 +126,7 @@ int main(void) {
     T_BEGIN(60);
     test_checksum();
     test_file();
+    test_full();
     test_failures();
     return t_finish();
 }

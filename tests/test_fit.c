@@ -44,18 +44,34 @@ static void test_wilson(void) {
     T_CHECK(isnan(dt_wilson(0, 0, 0.95).value));
 }
 
+static void test_share_noise(void) {
+    T_NEAR(dt_share_noise(0.5, 10000, 0.5, 10000, 0.99), 2.575829 * sqrt(0.5 / 10000), 1e-8, 0);
+    T_NEAR(dt_share_noise(0.9, 100, 1, 400, 0.95), 1.959964 * 0.03, 1e-7, 0);
+}
+
 static void test_differences(void) {
-    const double v[] = {1, 3, 10, 12, 14};
+    const double v[] = {91, 93, 95, 96, 97};
     const size_t size[] = {2, 3};
     dt_pooled pooled = dt_pool(v, size, 2);
     T_NEAR(pooled.df, 3, 0, 0);
-    T_NEAR(pooled.deviation, sqrt((2 + 8) / 3.0), 1e-12, 0);
-    dt_estimate d = dt_difference(&pooled, 2, 2, 12, 3);
-    T_NEAR(d.value, 10, 0, 0);
-    T_NEAR(d.high - d.value, 3.182446 * sqrt(10.0 / 3) * sqrt(1 / 2.0 + 1 / 3.0), 1e-5, 0);
+    double ratio = (2 / 8.0 + 2 / 4.0) / 3; /* of the variance to the errors, 8 and 4 */
+    T_NEAR(pooled.deviation, sqrt(ratio), 1e-12, 0);
+    dt_estimate d = dt_difference(&pooled, 92, 2, 96, 3);
+    T_NEAR(d.value, 4, 0, 0);
+    T_NEAR(d.high - d.value, 3.182446 * sqrt(ratio * (8 / 2.0 + 4 / 3.0)), 1e-5, 0);
     const size_t single[] = {1, 1};
     pooled = dt_pool(v, single, 2);
-    T_CHECK(pooled.df == 0 && isnan(dt_difference(&pooled, 1, 1, 3, 1).low));
+    T_CHECK(pooled.df == 0 && isnan(dt_difference(&pooled, 91, 1, 93, 1).low));
+}
+
+/* Without an error in a group the deviation itself is shared. */
+static void test_no_error(void) {
+    const double v[] = {91, 93, 100, 100, 100};
+    const size_t size[] = {2, 3};
+    dt_pooled pooled = dt_pool(v, size, 2);
+    T_NEAR(pooled.deviation, sqrt(2 / 3.0), 1e-12, 0);
+    dt_estimate d = dt_difference(&pooled, 92, 2, 100, 3);
+    T_NEAR(d.high - d.value, 3.182446 * sqrt(2 / 3.0 * (1 / 2.0 + 1 / 3.0)), 1e-5, 0);
 }
 
 static void test_power_exact(void) {
@@ -253,7 +269,9 @@ int main(void) {
     test_quantiles();
     test_means();
     test_wilson();
+    test_share_noise();
     test_differences();
+    test_no_error();
     test_power_exact();
     test_power_noise();
     test_power_refused();

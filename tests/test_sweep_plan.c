@@ -68,14 +68,21 @@ static void test_cells(void) {
     dt_sweep_spec s = make_spec(2);
     dt_cell *cells;
     size_t n, n_time = 0, n_steps = 0;
+    int64_t n_whole = 0;
     T_OK(dt_sweep_cells(&s, &cells, &n));
     for (size_t i = 0; i < n; i++) {
-        n_time += cells[i].kind == DT_CELL_TIME;
+        bool is_time = cells[i].kind == DT_CELL_TIME;
+        n_time += is_time && cells[i].epochs == 0;
+        if (is_time && cells[i].epochs > 0) { /* a whole epoch, of each number of ranks */
+            T_CHECK(cells[i].epochs == 1 && cells[i].batch == 256 && cells[i].samples == 60000);
+            T_CHECK(cells[i].ranks == ++n_whole);
+        }
         n_steps += cells[i].budget == DT_BUDGET_STEPS;
         for (size_t j = 0; j < i; j++)
             T_CHECK(!dt_cell_same(&cells[i], &cells[j]));
     }
-    T_CHECK(n_time == 3 * 2 * 4 && n_steps == 3 * 6 && n == n_time + 3 * 7 + n_steps);
+    T_CHECK(n_time == 3 * 2 * 4 && n_whole == 2);
+    T_CHECK(n_steps == 3 * 6 && n == n_time + 2 + 3 * 7 + n_steps);
     T_CHECK(find_time(cells, n, 1, 256)->scaling == (DT_SCALING_STRONG | DT_SCALING_WEAK));
     T_CHECK(find_time(cells, n, 2, 256)->scaling == DT_SCALING_STRONG);
     T_CHECK(find_time(cells, n, 2, 512)->scaling == DT_SCALING_WEAK);
@@ -91,6 +98,10 @@ static void test_cells(void) {
     T_OK(dt_sweep_cells(&s, &cells, &n));
     T_CHECK(find_time(cells, n, 1, 8) == NULL && find_time(cells, n, 1, 16) != NULL);
     T_CHECK(find_time(cells, n, 1, 32)->scaling == DT_SCALING_WEAK);
+    const dt_cell *whole = cells; /* without strong scaling, epochs of what weak scaling times */
+    while (whole < cells + n && (whole->kind != DT_CELL_TIME || !whole->epochs || whole->ranks < 2))
+        whole++;
+    T_CHECK(whole < cells + n && whole->kind == DT_CELL_TIME && whole->batch == 64);
     free(cells);
     s.batch = 1024; /* a quarter of it is larger than the largest set: nothing to time */
     T_OK(dt_sweep_cells(&s, &cells, &n));
@@ -166,6 +177,10 @@ static void test_cost(void) {
     T_NEAR(dt_sweep_cost(&s, &cells[1]), one / 2, 0, 1e-12);
     T_NEAR(dt_sweep_cost(&s, &cells[2]), one / 16, 0, 1e-12);
     T_NEAR(dt_sweep_cost(&s, &cells[3]), one / 16, 0, 1e-12);
+    cells[3].epochs = 1; /* 235 updates instead of some 70 */
+    cells[3].samples = 60000;
+    T_NEAR(dt_sweep_cost(&s, &cells[3]), one / 16 * 235 / 70, 0, 1e-12);
+    cells[3].epochs = 0;
     bool done[] = {true, false, true, true};
     T_NEAR(dt_sweep_seconds_left(&s, cells, done, 4, one, 10), 5, 1e-9, 0);
     T_CHECK(isnan(dt_sweep_seconds_left(&s, cells, done, 4, 0, 0)));
@@ -185,7 +200,11 @@ static void test_bits(void) {
     bits = dt_sweep_same_bits(cells, 6);
     T_CHECK(bits.groups == 2 && bits.cells == 5 && bits.one == &cells[3] &&
             bits.other == &cells[4]);
-    cells[4].steps = 9; /* another length is another training */
+    cells[4].epochs = 1; /* with a short batch at the end of the epoch: another training */
+    bits = dt_sweep_same_bits(cells, 6);
+    T_CHECK(bits.groups == 1 && bits.cells == 3 && !bits.one);
+    cells[4].epochs = 0;
+    cells[4].steps = 9; /* another length is too */
     bits = dt_sweep_same_bits(cells, 6);
     T_CHECK(bits.groups == 1 && bits.cells == 3 && !bits.one);
 }
