@@ -3,9 +3,11 @@
  * Wrong use is found before MPI starts, and told once. After that the ranks act together: rank 0's
  * options are everybody's, a failure ends all of them with one code, and nobody leaves before all
  * are done. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "dist/comm.h"
 #include "dist/watchdog.h"
@@ -155,6 +157,18 @@ static dt_status run_watched(dt_options *options, dt_watchdog **watchdog, dt_com
     return status;
 }
 
+/* Wrong use is the same everywhere, and rank 0 tells: whoever ended sooner would make the launcher
+ * end rank 0 before that. The launcher that ends this rank, as rank 0 is done, gets the same code:
+ * srun returns the highest of all. */
+static void let_first_tell(void) {
+    const struct timespec most = {.tv_sec = 2};
+    sigset_t end;
+    sigemptyset(&end);
+    sigaddset(&end, SIGTERM);
+    sigprocmask(SIG_BLOCK, &end, NULL);
+    (void)sigtimedwait(&end, NULL, &most);
+}
+
 int main(int argc, char **argv) {
     static dt_options options;
     dt_comm *comm = NULL;
@@ -166,8 +180,8 @@ int main(int argc, char **argv) {
     else if (status == DT_OK)
         status = start(&argc, &argv, &options, &watchdog, &comm);
     if (!comm) {
-        if (status == DT_EUSAGE && !first) /* the same everywhere: rank 0 tells. Ranks that end */
-            sleep(2);                      /* sooner would make the launcher kill it before that */
+        if (status == DT_EUSAGE && !first)
+            let_first_tell();
         else if (status != DT_OK)
             dt_log_error();
         return (int)status;

@@ -78,9 +78,11 @@ submit --dry-run --cpu -- sweep
 check "a sweep has its directory, and needs no --resume" launches 1 '' sweep --out sweeps/slurm-7
 DTRAIN_OUT=there submit --dry-run --cpu
 check "a directory from the environment" launches 0 '' train
+check "a sweep goes on" line goes_on=yes
 for command in devices bench eval doctor; do
     submit --dry-run --cpu -- $command x
     check "$command" launches 1 '' $command x
+    check "$command would begin anew: does not come back" line goes_on=no
 done
 submit --dry-run -- report runs/a
 check "a report takes one core" option --mincpus=1
