@@ -101,6 +101,59 @@ for ((i = 0; i < 50; i++)); do [ -z "$(ranks_of orphan)" ] || sleep 0.1; done
 check "killed itself: its job ends" test -z "$(ranks_of orphan)"
 rm -rf tmp/dtrain-run.* # nobody was there to do it
 
+# --- hosts that are asked: a stand-in for ssh, and for mpirun ---
+cat >agent <<'SH'
+#!/bin/bash
+# [SECONDS] to answer; while there is a file "unreachable" none of the hosts named in it does
+[ ! -e unreachable ] || ! grep -qx "$1" unreachable || exit 255
+sleep "${ANSWERS_AFTER:-0}"
+shift
+"$@"
+SH
+cat >started <<'SH'
+#!/bin/bash
+echo "$*" >>starts
+SH
+chmod +x agent started
+export OMPI_MCA_plm_rsh_agent=$PWD/agent
+# changed NAME SED-COMMAND: a copy of dtrain-run
+changed() {
+    sed "$2" "$supervisor" >"$1"
+    ! cmp -s "$1" "$supervisor" || echo "$2: changes nothing" >&2
+    chmod +x "$1"
+}
+rm -f starts
+ANSWERS_AFTER=2 MPIRUN=$PWD/started "$supervisor" --host other -np 1 -- ./x >out.txt 2>err.txt &
+job=$!
+sleep 0.5
+kill -TERM $job
+finish
+check "SIGTERM while hosts are asked: exit code $code is 75" test "$code" = 75
+check "SIGTERM while hosts are asked: nothing is started" test ! -e starts
+check "SIGTERM while hosts are asked: none is called lost" test "$(grep -c 'no answer' err.txt)" = 0
+# In the moment of the start: the signal is passed on as soon as there is a job.
+changed interrupted 's/^    set -m #/    kill -TERM $$\n&/'
+cat >saving <<'SH'
+#!/bin/bash
+trap 'exit 75' USR1
+for ((i = 0; i < 50; i++)); do sleep 0.1; done
+SH
+chmod +x saving
+MPIRUN=$PWD/saving run ./interrupted -np 1 -- ./x
+check "SIGTERM at the start: exit code $code is 75" test "$code" = 75
+
+# --- ranks on other hosts alone: what is not yet the agent is no rank whose end would end the job ---
+changed impatient 's/^linger=.*/linger=2/'
+cat >forking <<'SH'
+#!/bin/bash
+(sleep 1 && exec ./agent other sleep 5) &
+wait
+SH
+chmod +x forking
+MPIRUN=$PWD/forking run ./impatient --on-loss stop --host other -np 1 -- ./x
+check "no rank here: exit code $code is 0" test "$code" = 0
+check "no rank here: the job lives" test "$(grep -c 'ranks of this host ended' err.txt)" = 0
+
 # --- use ---
 run "$supervisor" --help
 check "help" test "$code" = 0 -a "$(grep -c -e '--on-loss restart|stop' out.txt)" = 1
