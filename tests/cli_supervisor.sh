@@ -154,6 +154,36 @@ MPIRUN=$PWD/forking run ./impatient --on-loss stop --host other -np 1 -- ./x
 check "no rank here: exit code $code is 0" test "$code" = 0
 check "no rank here: the job lives" test "$(grep -c 'ranks of this host ended' err.txt)" = 0
 
+# --- fewer hosts, fewer ranks: in proportion to slots, and no more than mpirun may put on a host ---
+printf '%s\n' 'big slots=10' 'a slots=1' 'b slots=1' 'c slots=1' >uneven
+printf '%s\n' b c >unreachable
+ranks_started() { # ranks_started OPTION...: what -np mpirun gets for 4 ranks on these hosts
+    rm -f starts
+    MPIRUN=$PWD/started run "$supervisor" --hostfile uneven -np 4 "$@" -- ./x
+    sed -n 's/^-np \([0-9]*\) .*/\1/p' starts
+}
+check "two of four hosts: in proportion" test "$(ranks_started)" = 3
+for words in "--map-by ppr:1:node" "-map-by ppr:1:node:OVERSUBSCRIBE" "--npernode 1" "-N 1"; do
+    # shellcheck disable=SC2086 # words are several
+    check "two of four hosts, $words: a rank each" test "$(ranks_started $words)" = 2
+done
+check "two of four hosts, two ranks a host" test "$(ranks_started --map-by ppr:2:node)" = 3
+rm unreachable
+check "all hosts: as was asked for" test "$(ranks_started --map-by ppr:1:node)" = 4
+
+# --- back-off begins anew after a job that ran for long, once ---
+changed hasty 's/^calm=.*/calm=1/'
+cat >losing <<'SH'
+#!/bin/bash
+sleep 2
+echo other >unreachable
+exit 6
+SH
+chmod +x losing
+MPIRUN=$PWD/losing run ./hasty --host other -np 1 --max-restarts 2 -- ./x
+check "back-off: doubled while no host answers" test "$(sed -n 's/.* in \([0-9]*\) s$/\1/p' err.txt | tr '\n' ' ')" = "1 2 "
+rm unreachable
+
 # --- use ---
 run "$supervisor" --help
 check "help" test "$code" = 0 -a "$(grep -c -e '--on-loss restart|stop' out.txt)" = 1
