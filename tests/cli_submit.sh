@@ -109,6 +109,25 @@ check "sweep: the report in the same queue" option --partition=p
 check "sweep: the report of all" launches 0 '' report runs/slurm-JOB-0 runs/slurm-JOB-1 runs/slurm-JOB-2 runs/slurm-JOB-3 \
     -o runs/slurm-JOB-report
 
+# The warning must come while the job runs. Slurm has minutes, rounds up, and may warn one minute early.
+for form in 2=120 1:30=120 0:2:00=120 0-0:2=120 0-0:01:59=120 1-1=90000 1-0:01=86460 25:00:01=90060; do
+    time=${form%=*} seconds=${form#*=}
+    refused "--save-time" --cpu --time "$time" --save-time "$seconds"
+    submit --dry-run --cpu --time "$time" --save-time $((seconds - 1))
+    check "--time $time, 1 s more than to save: taken" line "#SBATCH --time=$time"
+    check "--time $time, 1 s more than to save: a warning" has '^submit: .*--save-time'
+    submit --dry-run --cpu --time "$time" --save-time $((seconds - 61))
+    check "--time $time, 61 s more: no warning" hasnt '^submit:'
+done
+refused "--save-time" --cpu --time 2
+for time in 0 UNLIMITED; do
+    submit --dry-run --cpu --time $time
+    check "--time $time: no limit" line "#SBATCH --time=$time"
+done
+submit --dry-run --cpu --time 1 -- doctor
+check "nothing to save: not warned of the end" hasnt '^#SBATCH --signal'
+check "nothing to save: any time will do" line '#SBATCH --time=1'
+
 refused "say --gpus-per-node N, or --cpu" -- --epochs 3
 refused "not both" --cpu --gpus-per-node 2
 refused "one rank a GPU" --gpus-per-node 2 --ranks-per-node 3
