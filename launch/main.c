@@ -135,9 +135,10 @@ static void report(dt_comm *comm, dt_status status) {
         dt_comm_abort(comm, (int)status);
 }
 
-/* Commands that may run for long, and whose ranks wait for each other. */
+/* Commands whose ranks wait for each other: all but those of one process. */
 static bool is_watched(const dt_options *options) {
-    return options->command & (DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL);
+    return options->command & (DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_BENCH |
+                               DT_CMD_DEVICES | DT_CMD_DOCTOR);
 }
 
 static dt_status start(int *argc, char ***argv, const dt_options *options, dt_watchdog **watchdog,
