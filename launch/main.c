@@ -14,6 +14,7 @@
 #include "io/log.h"
 #include "io/progress.h"
 #include "launch/bench.h"
+#include "launch/build.h"
 #include "launch/devices.h"
 #include "launch/doctor.h"
 #include "launch/export.h"
@@ -158,6 +159,13 @@ static dt_status run_watched(dt_options *options, dt_watchdog **watchdog, dt_com
     return status;
 }
 
+static dt_status run_all(dt_options *options, dt_watchdog **watchdog, dt_comm *comm) {
+    dt_status status = run_watched(options, watchdog, comm);
+    if (status != DT_OK && status != DT_ESTOPPED)
+        report(comm, status);
+    return status;
+}
+
 /* Wrong use is the same everywhere, and rank 0 tells: whoever ended sooner would make the launcher
  * end rank 0 before that. The launcher that ends this rank, as rank 0 is done, gets the same code:
  * srun returns the highest of all. */
@@ -188,9 +196,11 @@ int main(int argc, char **argv) {
         return (int)status;
     }
     dt_log_identity(dt_comm_rank(comm), dt_comm_size(comm), dt_comm_host(comm, dt_comm_rank(comm)));
-    status = run_watched(&options, &watchdog, comm);
-    if (status != DT_OK && status != DT_ESTOPPED)
-        report(comm, status);
+    status = dt_build_agree(comm);
+    if (status != DT_OK && dt_comm_rank(comm) == 0)
+        dt_log_error();
+    else if (status == DT_OK)
+        status = run_all(&options, &watchdog, comm);
     dt_comm_free(&comm);
     dt_watchdog_close(&watchdog);
     return (int)status;
