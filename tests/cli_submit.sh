@@ -128,6 +128,39 @@ submit --dry-run --cpu --time 1 -- doctor
 check "nothing to save: not warned of the end" hasnt '^#SBATCH --signal'
 check "nothing to save: any time will do" line '#SBATCH --time=1'
 
+# SIGTERM to the script: a preempted job comes back, one that somebody ends does not. The script itself, with stand-ins for
+# what it calls.
+mkdir bin
+cat >bin/mpirun <<'SH'
+#!/bin/bash
+trap 'exit 75' USR1
+: >started
+for ((i = 0; i < 100; i++)); do sleep 0.1; done
+SH
+cat >bin/scontrol <<'SH'
+#!/bin/bash
+[ "$1" != requeue ] || echo "$2" >>requeued
+# of an array this may be all its tasks
+[ "$1" != show ] || printf 'JobId=%s JobName=x PreemptEligibleTime=2030-01-01T00:00:00 PreemptTime=%s Reason=x\n' 6 "$OF_6" 7 "$OF_7"
+SH
+chmod +x bin/*
+submit --dry-run --cpu --launcher mpirun
+cp said job.sbatch
+ended_by_term() { # ended_by_term OF_6 OF_7: when these jobs were preempted; the script's exit code in code
+    rm -f started requeued
+    OF_6=$1 OF_7=$2 SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=1 SLURM_JOB_NODELIST=n1 PATH=$PWD/bin:$PATH bash job.sbatch >said 2>&1 &
+    for _ in $(seq 100); do [ -e started ] || sleep 0.05; done
+    kill -TERM $!
+    code=0
+    wait $! || code=$?
+}
+ended_by_term None 2026-01-01T00:00:00
+check "SIGTERM of a preemption: exit code $code is 75" [ "$code" -eq 75 ]
+check "SIGTERM of a preemption: comes back" grep -qx 7 requeued
+ended_by_term 2026-01-01T00:00:00 None
+check "SIGTERM of scancel: exit code $code is 75" [ "$code" -eq 75 ]
+check "SIGTERM of scancel: does not come back" [ ! -e requeued ]
+
 refused "say --gpus-per-node N, or --cpu" -- --epochs 3
 refused "not both" --cpu --gpus-per-node 2
 refused "one rank a GPU" --gpus-per-node 2 --ranks-per-node 3

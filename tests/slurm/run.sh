@@ -156,16 +156,28 @@ part_nopmix() { # on a cluster whose Slurm has no PMIx
     check "without PMIx: by mpirun" says "^dtrain.sbatch: .*: mpirun -np 2"
     check "without PMIx: the bits of one process" [ "$(digest)" = "$want_short" ]
 }
-part_preempt() {
+preempt() { # WHAT LAUNCHER
     local low
-    begin --nodes 2 --partition low
+    begin --nodes 2 --partition low --launcher "$2"
     low=$job
     job=$(sbatch --parsable -p high -N 3 --exclusive --output=high.log --wrap "date +%s.%N; sleep 0.5")
     check "the other job ends" ends
     check "the other job ran" state_is COMPLETED
     job=$low
-    finished preempted 1
+    finished "$1" 1
+}
+part_preempt() {
+    preempt preempted "${launchers[0]}"
     check "preempted: was told so" says "stopped by SIGUSR1"
+    # Where Slurm does not send the signal that was asked for: SIGTERM.
+    sed -i.whole '/send_user_signal/d' "$SLURM_CONF"
+    scontrol reconfigure
+    for launcher in "${launchers[@]}"; do
+        preempt "preempted by SIGTERM, $launcher" "$launcher"
+        [ "$launcher" = mpirun ] || check "preempted by SIGTERM: was told so" says "stopped by SIG(TERM|USR1)"
+    done
+    mv "$SLURM_CONF.whole" "$SLURM_CONF"
+    scontrol reconfigure
 }
 part_warned() {
     local to
