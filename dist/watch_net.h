@@ -1,7 +1,8 @@
 /* dist/watch_net.h - datagrams between the watchers of several hosts.
  *
  * A star: one watcher of each host, its leader, tells rank 0 of its host's ranks, and is told of
- * rank 0's. A lost datagram is made up for by the next one. UDP over IPv4, one socket a leader, so
+ * rank 0's. A lost datagram is made up for by the next one; rank 0 should listen all the time, as
+ * the system keeps but some hundred of them. UDP over IPv4, one socket a leader, so
  * that a thousand hosts need no thousand descriptors. Datagrams of another job are told by a random
  * number that rank 0 draws. */
 #ifndef DT_DIST_WATCH_NET_H

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 const char *const dt_phase_names[DT_N_PHASES] = {"start-up",   "data", "training", "evaluation",
-                                                 "checkpoint", "end",  "gone"};
+                                                 "checkpoint", "end",  "gone",     "measuring"};
 
 typedef struct {
     atomic_uint_fast64_t ticks, writer_ticks, collectives;

@@ -21,7 +21,8 @@ typedef enum {
     DT_PHASE_EVALUATION,
     DT_PHASE_CHECKPOINT,
     DT_PHASE_END,
-    DT_PHASE_GONE, /* left in good order */
+    DT_PHASE_GONE,      /* left in good order */
+    DT_PHASE_MEASURING, /* bench and doctor: the machine and what is between the ranks */
     DT_N_PHASES
 } dt_phase;
 extern const char *const dt_phase_names[DT_N_PHASES]; /* "start-up", "data", ... */

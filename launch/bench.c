@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "dist/topology.h"
+#include "io/progress.h"
 #include "launch/bench_gpu.h"
 #include "launch/peak.h"
 #include "launch/reduce_speed.h"
@@ -286,12 +287,17 @@ dt_status dt_bench(const dt_options *options, dt_gpus *gpus, dt_comm *comm) {
         printf("dtrain bench: %d rank%s, %d thread%s in all; takes some seconds\n\n", b.ranks,
                b.ranks == 1 ? "" : "s", b.threads, b.threads == 1 ? "" : "s");
     fflush(stdout);
+    dt_phase before = dt_progress_phase(DT_PHASE_MEASURING);
     DT_TRY(measure_peaks(comm, threads, &b));
     DT_TRY(measure_reduce(comm, &b));
+    dt_progress_phase(before); /* plugin, plans and graphs of a GPU may take long */
     DT_TRY(measure_gpus(gpus, options, &b));
     dt_status status = DT_OK;
-    if (first)
+    if (first) {
+        dt_progress_output(true);
         status = (options->json ? print_json : print_text)(&b, dt_comm_library(comm));
+        dt_progress_output(false);
+    }
     DT_TRY(dt_comm_agree(comm, status));
     return check_sums(&b);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "dist/topology.h"
+#include "io/progress.h"
 #include "launch/peak.h"
 #include "launch/term.h"
 #include "model/backend.h"
@@ -132,9 +133,12 @@ dt_status dt_devices(const dt_options *options, dt_comm *comm) {
     DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
     DT_TRY_GOTO(status, dt_sight_look(options, comm, mine), done);
     DT_TRY_GOTO(status, dt_comm_allgather(comm, mine, sizeof *mine, all), done);
-    if (dt_comm_rank(comm) == 0)
+    if (dt_comm_rank(comm) == 0) {
+        dt_progress_output(true);
         status = (options->json ? print_json : print_text)(all, dt_comm_size(comm),
                                                            dt_comm_library(comm));
+        dt_progress_output(false);
+    }
     status = dt_comm_agree(comm, status);
 done:
     free(mine);

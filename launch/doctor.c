@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "io/progress.h"
 #include "launch/doctor_facts.h"
 #include "launch/term.h"
 
@@ -180,7 +181,10 @@ static int tasks_of_batch(void) {
 static dt_status report(const dt_options *options, const dt_facts *facts) {
     static dt_findings found; /* too large for a stack */
     dt_doctor_judge(facts, &found);
-    DT_TRY((options->json ? print_json : print_text)(facts, &found));
+    dt_progress_output(true);
+    dt_status status = (options->json ? print_json : print_text)(facts, &found);
+    dt_progress_output(false);
+    DT_TRY(status);
     for (int i = 0; i < found.n; i++)
         if (found.rows[i].level == DT_BAD)
             return dt_fail(found.rows[i].code, "doctor: %s: %s", found.rows[i].check,

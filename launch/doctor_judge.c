@@ -244,7 +244,6 @@ static void judge_versions(const dt_facts *f, dt_findings *out) {
                              *const kind = "hosts of one kind; else the bits depend on which ranks "
                                            "compute what";
     const same texts[] = {
-        {offsetof(dt_rank_facts, dtrain), DT_BAD, install},
         {offsetof(dt_rank_facts, mpi), DT_WARNING, install},
         {offsetof(dt_rank_facts, sight.libraries), DT_WARNING, install},
         {offsetof(dt_rank_facts, libc), DT_WARNING, install},

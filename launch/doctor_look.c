@@ -18,6 +18,7 @@
 #include "io/clock.h"
 #include "io/dataset.h"
 #include "io/h5.h"
+#include "io/progress.h"
 
 static const double SEE_SECONDS = 3; /* NFS clients remember for so long what was not there */
 
@@ -30,7 +31,9 @@ static void look_at_versions(dt_rank_facts *mine) {
 
 static void look_at_data(const dt_options *options, dt_rank_facts *mine) {
     dt_dataset *data;
+    dt_phase before = dt_progress_phase(DT_PHASE_DATA);
     dt_status status = dt_dataset_open(options->data, mine->sight.threads, &data);
+    dt_progress_phase(before);
     mine->data_status = (int32_t)status;
     if (status != DT_OK) {
         dt_error_copy(mine->data_error);
@@ -95,8 +98,10 @@ static bool reads(const nonce *n) {
 /* Another host: is the file there, with rank 0's lock? */
 static void look_at_nonce(const nonce *n, dt_rank_facts *mine) {
     double begin = dt_now();
-    while (!(mine->sees_dir = reads(n)) && dt_now() - begin < SEE_SECONDS)
+    while (!(mine->sees_dir = reads(n)) && dt_now() - begin < SEE_SECONDS) {
         usleep(100000);
+        dt_progress_tick();
+    }
     int fd = mine->sees_dir && n->lock == DT_LOCK_WORKS ? open(n->path, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0)
         return;
@@ -167,5 +172,6 @@ dt_status dt_doctor_look(const dt_options *options, dt_comm *comm, dt_facts *fac
     look_at_versions(mine);
     if (leads)
         look_at_data(options, mine);
+    dt_progress_phase(DT_PHASE_MEASURING);
     return look_at_dir(comm, leads, facts, mine);
 }

@@ -3,15 +3,18 @@
  * Wrong use is found before MPI starts, and told once. After that the ranks act together: rank 0's
  * options are everybody's, a failure ends all of them with one code, and nobody leaves before all
  * are done. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "dist/comm.h"
 #include "dist/watchdog.h"
 #include "io/log.h"
 #include "io/progress.h"
 #include "launch/bench.h"
+#include "launch/build.h"
 #include "launch/devices.h"
 #include "launch/doctor.h"
 #include "launch/export.h"
@@ -133,9 +136,10 @@ static void report(dt_comm *comm, dt_status status) {
         dt_comm_abort(comm, (int)status);
 }
 
-/* Commands that may run for long, and whose ranks wait for each other. */
+/* Commands whose ranks wait for each other: all but those of one process. */
 static bool is_watched(const dt_options *options) {
-    return options->command & (DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL);
+    return options->command & (DT_CMD_TRAIN | DT_CMD_SWEEP | DT_CMD_EVAL | DT_CMD_BENCH |
+                               DT_CMD_DEVICES | DT_CMD_DOCTOR);
 }
 
 static dt_status start(int *argc, char ***argv, const dt_options *options, dt_watchdog **watchdog,
@@ -155,6 +159,25 @@ static dt_status run_watched(dt_options *options, dt_watchdog **watchdog, dt_com
     return status;
 }
 
+static dt_status run_all(dt_options *options, dt_watchdog **watchdog, dt_comm *comm) {
+    dt_status status = run_watched(options, watchdog, comm);
+    if (status != DT_OK && status != DT_ESTOPPED)
+        report(comm, status);
+    return status;
+}
+
+/* Wrong use is the same everywhere, and rank 0 tells: whoever ended sooner would make the launcher
+ * end rank 0 before that. The launcher that ends this rank, as rank 0 is done, gets the same code:
+ * srun returns the highest of all. */
+static void let_first_tell(void) {
+    const struct timespec most = {.tv_sec = 2};
+    sigset_t end;
+    sigemptyset(&end);
+    sigaddset(&end, SIGTERM);
+    sigprocmask(SIG_BLOCK, &end, NULL);
+    (void)sigtimedwait(&end, NULL, &most);
+}
+
 int main(int argc, char **argv) {
     static dt_options options;
     dt_comm *comm = NULL;
@@ -166,16 +189,18 @@ int main(int argc, char **argv) {
     else if (status == DT_OK)
         status = start(&argc, &argv, &options, &watchdog, &comm);
     if (!comm) {
-        if (status == DT_EUSAGE && !first) /* the same everywhere: rank 0 tells. Ranks that end */
-            sleep(2);                      /* sooner would make the launcher kill it before that */
+        if (status == DT_EUSAGE && !first)
+            let_first_tell();
         else if (status != DT_OK)
             dt_log_error();
         return (int)status;
     }
     dt_log_identity(dt_comm_rank(comm), dt_comm_size(comm), dt_comm_host(comm, dt_comm_rank(comm)));
-    status = run_watched(&options, &watchdog, comm);
-    if (status != DT_OK && status != DT_ESTOPPED)
-        report(comm, status);
+    status = dt_build_agree(comm);
+    if (status != DT_OK && dt_comm_rank(comm) == 0)
+        dt_log_error();
+    else if (status == DT_OK)
+        status = run_all(&options, &watchdog, comm);
     dt_comm_free(&comm);
     dt_watchdog_close(&watchdog);
     return (int)status;

@@ -147,7 +147,7 @@ const dt_option dt_option_table[] = {
      .initial = "none", .metavar = "TIME", .group = "Run", .commands = CELLS,
      .help = "save and stop with exit code 75 after 90, 10m, 2h or 1:30:00"},
     {"stall-timeout", DT_OPTION_SECONDS, FIELD(stall_timeout), .min = 0, .max = 1e9, .word = "off", .word_value = 0,
-     .initial = "60", .metavar = "TIME", .group = "Run", .commands = RUNS,
+     .initial = "60", .metavar = "TIME", .group = "Run", .commands = RUNS | DT_CMD_BENCH | DT_CMD_DOCTOR | DT_CMD_DEVICES,
      .help = "end the job, exit code 6, when a rank makes no progress for so long; three times that while starting up"},
     {"last", DT_OPTION_FLAG, FIELD(last), .initial = "no", .group = "Run", .commands = DT_CMD_EVAL | LOOKS | DT_CMD_SERVE,
      .help = "of a run directory take latest.h5, not best.h5"},

@@ -75,6 +75,20 @@ check "forgotten launcher: named, with the fix" says '! launch one process in a 
 run env SLURM_JOB_ID=7 SLURM_STEP_ID=0 SLURM_STEP_NUM_TASKS=8 SLURM_PROCID=0 "${doctor[@]}"
 check "singletons: exit code $code is 2" test "$code" = 2
 check "singletons: named, with the fix" grep -qE 'srun started 8 processes .*--mpi=pmix' err.txt
+# Another version on rank 1: the same program with another number in it.
+mkdir other
+version=$("$DTRAIN" --version | sed -n '1s/^dtrain //p')
+LC_ALL=C sed "s/$(sed 's/[].*^$/[]/\\&/g' <<<"$version")/9${version:1}/g" "$DTRAIN" >other/dtrain
+chmod +x other/dtrain
+check "another version: is one" test "$(other/dtrain --version | sed -n 1p)" = "dtrain 9${version:1}"
+for command in doctor "train --epochs 1 --progress none --out mixed"; do
+    # shellcheck disable=SC2086 # words are several
+    run "$MPIRUN" -np 1 "$DTRAIN" $command --data data --threads 1 : -np 2 other/dtrain $command --data data --threads 1
+    check "another version, ${command%% *}: exit code $code is 5" test "$code" = 5
+    check "another version, ${command%% *}: both are named, once" \
+        test "$(grep -cF "dtrain $version on rank 0 ($(hostname)), dtrain 9${version:1} on rank 1 ($(hostname)): install" err.txt)" = 1
+done
+check "another version: nothing was trained" test ! -e mixed
 if command -v gcc >/dev/null; then # a file system without locks
     cat >shim.c <<'C'
 #define _GNU_SOURCE

@@ -44,7 +44,18 @@ late() {
     [ "$(digest run)" = "$WANT" ] || echo "$name: --resume: other bits"
     cd ..
 }
-export -f job digest late
+
+# other COMMAND RANK PHASE PHASE-NUMBER: the same of a command that trains nothing, on 3 ranks
+other() {
+    local rc=0 words=(--threads 1 --stall-timeout "$T") said=$1-$2.said
+    [ "$1" != doctor ] || words+=(--data "$TOP/data" --out "doctor-$2")
+    timeout -k 5 60 "$MPIRUN" -np 3 env STALL_RANK="$2" STALL_PHASE="$4" LD_PRELOAD="$SHIM" \
+        "$DTRAIN" "$1" "${words[@]}" >"$said" 2>&1 || rc=$?
+    [ "$rc" = 6 ] || echo "$1-$2: exit code $rc, not 6: $(tail -n 1 "$said")"
+    grep -qE "^dtrain: rank [0-9]+ \(.*\): rank $2 \(.*\) .*; phase $3, .*--stall-timeout $T" "$said" ||
+        echo "$1-$2: is not named as it should be: $(grep '^dtrain: ' "$said" || tail -n 1 "$said")"
+}
+export -f job digest late other
 
 T=60 job whole 2
 WANT=$(digest whole)
@@ -66,6 +77,10 @@ late finalize-0 0 end STALL_FINALIZE=1
 late fsync-9 0 checkpoint STALL_FSYNC=9
 late sockets-1 1 [-a-z]+ STALL_PHASE=2 STALL_NO_MEMFD=1
 late sockets-0 0 [-a-z]+ STALL_PHASE=2 STALL_NO_MEMFD=1
+other doctor 1 measuring 7
+other doctor 0 data|start-up|measuring 1
+other bench 1 measuring 7
+other devices 2 end 5
 EOF
 # shellcheck disable=SC2016 # the inner shell expands these
 xargs -P 6 -L 1 bash -c '"$0" "$@"' <cases >wrong 2>&1 || echo "a case ended early" >>wrong

@@ -78,9 +78,11 @@ submit --dry-run --cpu -- sweep
 check "a sweep has its directory, and needs no --resume" launches 1 '' sweep --out sweeps/slurm-7
 DTRAIN_OUT=there submit --dry-run --cpu
 check "a directory from the environment" launches 0 '' train
+check "a sweep goes on" line goes_on=yes
 for command in devices bench eval doctor; do
     submit --dry-run --cpu -- $command x
     check "$command" launches 1 '' $command x
+    check "$command would begin anew: does not come back" line goes_on=no
 done
 submit --dry-run -- report runs/a
 check "a report takes one core" option --mincpus=1
@@ -106,6 +108,58 @@ check "sweep: the report waits for all" option --dependency=afterok:JOB
 check "sweep: the report in the same queue" option --partition=p
 check "sweep: the report of all" launches 0 '' report runs/slurm-JOB-0 runs/slurm-JOB-1 runs/slurm-JOB-2 runs/slurm-JOB-3 \
     -o runs/slurm-JOB-report
+
+# The warning must come while the job runs. Slurm has minutes, rounds up, and may warn one minute early.
+for form in 2=120 1:30=120 0:2:00=120 0-0:2=120 0-0:01:59=120 1-1=90000 1-0:01=86460 25:00:01=90060; do
+    time=${form%=*} seconds=${form#*=}
+    refused "--save-time" --cpu --time "$time" --save-time "$seconds"
+    submit --dry-run --cpu --time "$time" --save-time $((seconds - 1))
+    check "--time $time, 1 s more than to save: taken" line "#SBATCH --time=$time"
+    check "--time $time, 1 s more than to save: a warning" has '^submit: .*--save-time'
+    submit --dry-run --cpu --time "$time" --save-time $((seconds - 61))
+    check "--time $time, 61 s more: no warning" hasnt '^submit:'
+done
+refused "--save-time" --cpu --time 2
+for time in 0 UNLIMITED; do
+    submit --dry-run --cpu --time $time
+    check "--time $time: no limit" line "#SBATCH --time=$time"
+done
+submit --dry-run --cpu --time 1 -- doctor
+check "nothing to save: not warned of the end" hasnt '^#SBATCH --signal'
+check "nothing to save: any time will do" line '#SBATCH --time=1'
+
+# SIGTERM to the script: a preempted job comes back, one that somebody ends does not. The script itself, with stand-ins for
+# what it calls.
+mkdir bin
+cat >bin/mpirun <<'SH'
+#!/bin/bash
+trap 'exit 75' USR1
+: >started
+for ((i = 0; i < 100; i++)); do sleep 0.1; done
+SH
+cat >bin/scontrol <<'SH'
+#!/bin/bash
+[ "$1" != requeue ] || echo "$2" >>requeued
+# of an array this may be all its tasks
+[ "$1" != show ] || printf 'JobId=%s JobName=x PreemptEligibleTime=2030-01-01T00:00:00 PreemptTime=%s Reason=x\n' 6 "$OF_6" 7 "$OF_7"
+SH
+chmod +x bin/*
+submit --dry-run --cpu --launcher mpirun
+cp said job.sbatch
+ended_by_term() { # ended_by_term OF_6 OF_7: when these jobs were preempted; the script's exit code in code
+    rm -f started requeued
+    OF_6=$1 OF_7=$2 SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=1 SLURM_JOB_NODELIST=n1 PATH=$PWD/bin:$PATH bash job.sbatch >said 2>&1 &
+    for _ in $(seq 100); do [ -e started ] || sleep 0.05; done
+    kill -TERM $!
+    code=0
+    wait $! || code=$?
+}
+ended_by_term None 2026-01-01T00:00:00
+check "SIGTERM of a preemption: exit code $code is 75" [ "$code" -eq 75 ]
+check "SIGTERM of a preemption: comes back" grep -qx 7 requeued
+ended_by_term 2026-01-01T00:00:00 None
+check "SIGTERM of scancel: exit code $code is 75" [ "$code" -eq 75 ]
+check "SIGTERM of scancel: does not come back" [ ! -e requeued ]
 
 refused "say --gpus-per-node N, or --cpu" -- --epochs 3
 refused "not both" --cpu --gpus-per-node 2

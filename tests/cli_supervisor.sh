@@ -101,6 +101,89 @@ for ((i = 0; i < 50; i++)); do [ -z "$(ranks_of orphan)" ] || sleep 0.1; done
 check "killed itself: its job ends" test -z "$(ranks_of orphan)"
 rm -rf tmp/dtrain-run.* # nobody was there to do it
 
+# --- hosts that are asked: a stand-in for ssh, and for mpirun ---
+cat >agent <<'SH'
+#!/bin/bash
+# [SECONDS] to answer; while there is a file "unreachable" none of the hosts named in it does
+[ ! -e unreachable ] || ! grep -qx "$1" unreachable || exit 255
+sleep "${ANSWERS_AFTER:-0}"
+shift
+"$@"
+SH
+cat >started <<'SH'
+#!/bin/bash
+echo "$*" >>starts
+SH
+chmod +x agent started
+export OMPI_MCA_plm_rsh_agent=$PWD/agent
+# changed NAME SED-COMMAND: a copy of dtrain-run
+changed() {
+    sed "$2" "$supervisor" >"$1"
+    ! cmp -s "$1" "$supervisor" || echo "$2: changes nothing" >&2
+    chmod +x "$1"
+}
+rm -f starts
+ANSWERS_AFTER=2 MPIRUN=$PWD/started "$supervisor" --host other -np 1 -- ./x >out.txt 2>err.txt &
+job=$!
+sleep 0.5
+kill -TERM $job
+finish
+check "SIGTERM while hosts are asked: exit code $code is 75" test "$code" = 75
+check "SIGTERM while hosts are asked: nothing is started" test ! -e starts
+check "SIGTERM while hosts are asked: none is called lost" test "$(grep -c 'no answer' err.txt)" = 0
+# In the moment of the start: the signal is passed on as soon as there is a job.
+changed interrupted 's/^    set -m #/    kill -TERM $$\n&/'
+cat >saving <<'SH'
+#!/bin/bash
+trap 'exit 75' USR1
+for ((i = 0; i < 50; i++)); do sleep 0.1; done
+SH
+chmod +x saving
+MPIRUN=$PWD/saving run ./interrupted -np 1 -- ./x
+check "SIGTERM at the start: exit code $code is 75" test "$code" = 75
+
+# --- ranks on other hosts alone: what is not yet the agent is no rank whose end would end the job ---
+changed impatient 's/^linger=.*/linger=2/'
+cat >forking <<'SH'
+#!/bin/bash
+(sleep 1 && exec ./agent other sleep 5) &
+wait
+SH
+chmod +x forking
+MPIRUN=$PWD/forking run ./impatient --on-loss stop --host other -np 1 -- ./x
+check "no rank here: exit code $code is 0" test "$code" = 0
+check "no rank here: the job lives" test "$(grep -c 'ranks of this host ended' err.txt)" = 0
+
+# --- fewer hosts, fewer ranks: in proportion to slots, and no more than mpirun may put on a host ---
+printf '%s\n' 'big slots=10' 'a slots=1' 'b slots=1' 'c slots=1' >uneven
+printf '%s\n' b c >unreachable
+ranks_started() { # ranks_started OPTION...: what -np mpirun gets for 4 ranks on these hosts
+    rm -f starts
+    MPIRUN=$PWD/started run "$supervisor" --hostfile uneven -np 4 "$@" -- ./x
+    sed -n 's/^-np \([0-9]*\) .*/\1/p' starts
+}
+check "two of four hosts: in proportion" test "$(ranks_started)" = 3
+for words in "--map-by ppr:1:node" "-map-by ppr:1:node:OVERSUBSCRIBE" "--npernode 1" "-N 1"; do
+    # shellcheck disable=SC2086 # words are several
+    check "two of four hosts, $words: a rank each" test "$(ranks_started $words)" = 2
+done
+check "two of four hosts, two ranks a host" test "$(ranks_started --map-by ppr:2:node)" = 3
+rm unreachable
+check "all hosts: as was asked for" test "$(ranks_started --map-by ppr:1:node)" = 4
+
+# --- back-off begins anew after a job that ran for long, once ---
+changed hasty 's/^calm=.*/calm=1/'
+cat >losing <<'SH'
+#!/bin/bash
+sleep 2
+echo other >unreachable
+exit 6
+SH
+chmod +x losing
+MPIRUN=$PWD/losing run ./hasty --host other -np 1 --max-restarts 2 -- ./x
+check "back-off: doubled while no host answers" test "$(sed -n 's/.* in \([0-9]*\) s$/\1/p' err.txt | tr '\n' ' ')" = "1 2 "
+rm unreachable
+
 # --- use ---
 run "$supervisor" --help
 check "help" test "$code" = 0 -a "$(grep -c -e '--on-loss restart|stop' out.txt)" = 1

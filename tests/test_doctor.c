@@ -127,9 +127,9 @@ static void test_gpus(void) {
 }
 
 static void test_versions(void) {
-    snprintf(ranks[4].dtrain, sizeof ranks[4].dtrain, "dtrain 0.9");
-    snprintf(ranks[5].dtrain, sizeof ranks[5].dtrain, "dtrain 0.9");
-    expect("versions", DT_BAD, DT_EDEVICE, "dtrain 1.0 on rank 0 (h1)|0.9 on rank 4 (h3)|1 more");
+    snprintf(ranks[4].hdf5, sizeof ranks[4].hdf5, "HDF5 1.8");
+    snprintf(ranks[5].hdf5, sizeof ranks[5].hdf5, "HDF5 1.8");
+    expect("versions", DT_WARNING, DT_OK, "on rank 0 (h1)|HDF5 1.8 on rank 4 (h3)|1 more");
     snprintf(ranks[7].mpi, sizeof ranks[7].mpi, "Open MPI 5.0.1");
     expect("versions", DT_WARNING, DT_OK, "Open MPI 5.0.1 on rank 7 (h4)|install");
     snprintf(ranks[2].sight.cpu, sizeof ranks[2].sight.cpu, "Z80");

@@ -156,16 +156,28 @@ part_nopmix() { # on a cluster whose Slurm has no PMIx
     check "without PMIx: by mpirun" says "^dtrain.sbatch: .*: mpirun -np 2"
     check "without PMIx: the bits of one process" [ "$(digest)" = "$want_short" ]
 }
-part_preempt() {
+preempt() { # WHAT LAUNCHER
     local low
-    begin --nodes 2 --partition low
+    begin --nodes 2 --partition low --launcher "$2"
     low=$job
     job=$(sbatch --parsable -p high -N 3 --exclusive --output=high.log --wrap "date +%s.%N; sleep 0.5")
     check "the other job ends" ends
     check "the other job ran" state_is COMPLETED
     job=$low
-    finished preempted 1
+    finished "$1" 1
+}
+part_preempt() {
+    preempt preempted "${launchers[0]}"
     check "preempted: was told so" says "stopped by SIGUSR1"
+    # Where Slurm does not send the signal that was asked for: SIGTERM.
+    sed -i.whole '/send_user_signal/d' "$SLURM_CONF"
+    scontrol reconfigure
+    for launcher in "${launchers[@]}"; do
+        preempt "preempted by SIGTERM, $launcher" "$launcher"
+        [ "$launcher" = mpirun ] || check "preempted by SIGTERM: was told so" says "stopped by SIG(TERM|USR1)"
+    done
+    mv "$SLURM_CONF.whole" "$SLURM_CONF"
+    scontrol reconfigure
 }
 part_warned() {
     local to
@@ -176,6 +188,15 @@ part_warned() {
             scancel --signal=USR1 $to "$job"
             finished "USR1 ${to:-to the ranks}, $launcher" 1
         done
+    done
+    # What has nothing to go on from does not come back to begin anew.
+    for launcher in "${launchers[@]}"; do
+        submit --nodes 2 --launcher "$launcher" -- bench
+        check "bench, $launcher: starts" within 60 has_rank
+        scancel --signal=USR1 --batch "$job"
+        check "bench, $launcher: ends" ends
+        check "bench, $launcher: exit code $(fact ExitCode), not 138" code_is 138
+        check "bench, $launcher: not requeued" [ "$(fact Restarts)" = 0 ]
     done
     begin --nodes 2 --max-requeues 1
     scancel --signal=USR1 --batch "$job"
@@ -203,6 +224,13 @@ part_cancel() {
         check "scancel, $launcher: to the same bits" [ "$(digest again.log)" = "$want" ]
     done
 }
+a_rank() { # a process of this job that trains, the newest
+    local rank
+    grep -lzs "^SLURM_JOB_ID=$job$" /proc/[0-9]*/environ | cut -d/ -f3 | while read -r rank; do
+        [ "$(cat "/proc/$rank/comm" 2>/dev/null)" != dtrain ] || echo "$rank"
+    done | tail -n 1
+}
+has_rank() { [ -n "$(a_rank)" ]; }
 no_ranks() { ! grep -qlzs "^SLURM_JOB_ID=$job$" /proc/[0-9]*/environ; }
 part_timelimit() { # the shortest limit there is, so the signal may come as soon as the job starts
     submit --nodes 2 --time 1 --save-time 30 --max-requeues 20 -- "${long[@]}" --epochs 4000 --time-limit 10m
@@ -267,20 +295,30 @@ part_codes() {
     submit --nodes 2 -- --data nowhere
     check "code 3: ends" ends
     check "code 3" code_is 3
-    submit --nodes 2 --launcher mpirun -- --no-such-option
-    check "code 2: ends" ends
-    check "code 2" code_is 2
     for launcher in "${launchers[@]}"; do
+        submit --nodes 2 --launcher "$launcher" -- --no-such-option
+        check "code 2, $launcher: ends" ends
+        check "code 2, $launcher" code_is 2
+        submit --nodes 2 --launcher "$launcher" -- "${long[@]}" --epochs 4000 --stall-timeout 4
+        check "a stopped rank, $launcher: starts" within 60 amid
+        kill -STOP "$(a_rank)"
+        check "a stopped rank, $launcher: the job ends" within 40 over
+        check "a stopped rank, $launcher: is named" says "is stopped or lost"
+        check "a stopped rank, $launcher: exit code $(fact ExitCode), not 6" code_is 6
+        check "a stopped rank, $launcher: no rank stays" within 20 no_ranks
         begin --nodes 2 --launcher "$launcher"
-        rank=$(grep -lzs "^SLURM_JOB_ID=$job$" /proc/[0-9]*/environ | cut -d/ -f3 | while read -r rank; do
-            [ "$(cat "/proc/$rank/comm" 2>/dev/null)" != dtrain ] || echo "$rank"
-        done | tail -n 1)
+        rank=$(a_rank)
         kill -KILL "$rank"
         check "a killed rank, $launcher: the job ends, others do not wait" within 20 over
         check "a killed rank, $launcher: exit code $(fact ExitCode)" code_is 137
         check "a killed rank, $launcher: not requeued" [ "$(fact Restarts)" = 0 ]
         check "a killed rank, $launcher: no rank stays" within 20 no_ranks
     done
+    [ "${launchers[0]}" != srun ] || {
+        srun -n 2 --mpi=pmix --kill-on-bad-exit=1 "$DTRAIN" --no-such-option >wrong.log 2>&1
+        check "srun alone: a rank that it ends for wrong use has code 2" [ $? -eq 2 ]
+    }
+    check "nothing is left of how ranks tell their codes" [ -z "$(find . -maxdepth 1 -name '.dtrain*')" ]
 }
 
 # --- all of it ---
