@@ -19,6 +19,14 @@ dt_status cuda_check(cudaError_t error, const char *what) {
                    (int)error);
 }
 
+bool cuda_is_pending(cudaError_t error) {
+    if (error != cudaErrorNotReady)
+        return false;
+    cudaError_t last = cudaGetLastError();
+    (void)last;
+    return true;
+}
+
 dt_status cuda_take(dt_device *d, size_t nbytes, void *out) {
     char what[96];
     void *block, **blocks = realloc(d->blocks, (size_t)(d->n_blocks + 1) * sizeof *blocks);
@@ -191,12 +199,12 @@ static dt_status fill_constants(dt_device *d) {
     float table[256];
     dt_input_table(d->config.mean, d->config.std, table);
     DT_TRY(cuda_take(d, sizeof table, &d->plan.table));
+    DT_TRY(cuda_check(cudaMemsetAsync(d->control, 0, sizeof *d->control, d->main),
+                      "the device cannot be written"));
     DT_TRY(cuda_check(
         cudaMemcpyAsync(d->plan.table, table, sizeof table, cudaMemcpyHostToDevice, d->main),
         "the device cannot be written"));
-    DT_TRY(cuda_check(cudaMemsetAsync(d->control, 0, sizeof *d->control, d->main),
-                      "the device cannot be written"));
-    return cuda_check(cudaStreamSynchronize(d->main), "the device failed");
+    return cuda_check(cudaStreamSynchronize(d->main), "the device failed"); /* table ends here */
 }
 
 static dt_status make_device(dt_device *d) {

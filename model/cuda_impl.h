@@ -100,6 +100,9 @@ struct dt_device {
 };
 
 DT_NODISCARD dt_status cuda_check(cudaError_t error, const char *what);
+/* Whether a poll says "not yet". The runtime may keep that as its last error, which launches of
+ * kernels ask for: it is forgotten. */
+bool cuda_is_pending(cudaError_t error);
 /* Device memory that lives as long as the device; its address is a multiple of 256. */
 DT_NODISCARD dt_status cuda_take(dt_device *d, size_t nbytes, void *out);
 

@@ -94,8 +94,10 @@ static dt_status capture(dt_device *d, bool last) {
     if (status == DT_OK)
         status = cuda_check(cudaGraphGetNodes(graph, NULL, &n_nodes), "a graph cannot be read");
     if (status == DT_OK)
-        status = cuda_check(cudaGraphInstantiate(&d->graphs[last], graph, 0),
-                            "a graph cannot be made ready");
+        /* sums keep their stream's priority; without the flag all has that of the main stream */
+        status = cuda_check(
+            cudaGraphInstantiate(&d->graphs[last], graph, cudaGraphInstantiateFlagUseNodePriority),
+            "a graph cannot be made ready");
     d->nodes[last] = (int64_t)n_nodes;
     if (graph)
         cudaGraphDestroy(graph);
@@ -203,7 +205,7 @@ dt_status cuda_collect(dt_device *d, bool wait, bool *done, dt_step_outcome *out
         return dt_fail(DT_EDEVICE, "no step is queued");
     size_t slot = (size_t)(d->n_collected % DT_MAX_QUEUED);
     cudaError_t error = wait ? cudaEventSynchronize(d->done[slot]) : cudaEventQuery(d->done[slot]);
-    if (error == cudaErrorNotReady)
+    if (cuda_is_pending(error))
         return DT_OK;
     DT_TRY(cuda_check(error, "a step failed on the device"));
     const cuda_outcome *from = &d->collected[slot];
@@ -221,7 +223,7 @@ dt_status cuda_idle(dt_device *d, bool *idle) {
     *idle = true;
     for (int i = 0; i < 3; i++) {
         cudaError_t error = cudaStreamQuery(streams[i]);
-        if (error == cudaErrorNotReady)
+        if (cuda_is_pending(error))
             *idle = false;
         else
             DT_TRY(cuda_check(error, "the device failed"));

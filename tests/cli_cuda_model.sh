@@ -16,6 +16,7 @@ for schedule in eager lazy random; do
 done
 check "steps, lazy" quiet env SIMDEV_SCHED=lazy "${simulated[@]}" "$CUDA_TESTS/cuda_steps"
 check "steps, random" quiet env SIMDEV_SCHED=random "${simulated[@]}" "$CUDA_TESTS/cuda_steps"
+check "steps, polls that leave an error behind" quiet env SIMDEV_NOT_READY=1 "${simulated[@]}" "$CUDA_TESTS/cuda_steps"
 check "operations" quiet env "${simulated[@]}" "$CUDA_TESTS/cuda_ops"
 for precision in tf32 bf16; do # rounded as tensor cores round, summed as this CPU sums
     check "operations, $precision" quiet env SIMDEV_CAPABILITY=80 "${simulated[@]}" "$CUDA_TESTS/cuda_ops" $precision
