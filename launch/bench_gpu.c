@@ -56,7 +56,7 @@ static dt_status set_parameters(course *c) {
 }
 
 static dt_status open_device(course *c, const dt_device_config *config) {
-    DT_TRY(c->backend->open(config, &c->device));
+    DT_TRY(dt_gpus_explain(c->gpus, c->backend->open(config, &c->device)));
     DT_TRY(c->backend->load(c->device, DT_TRAIN, c->images, c->labels, c->n));
     DT_TRY(set_parameters(c));
     dt_work work = {.samples = c->samples, .n_micros = MICROS};
