@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The cuda back end: its contract in three schedules and its operations against the reference on the simulated device, what
 # happens when a call fails, and all convolutions planned by the real cuDNN for GPUs that are not here.
-# timeout: 240
+# timeout: 400
 set -euo pipefail
 if [ -z "${SIMDEV_DIR:-}" ] || [ ! -x "${CUDA_TESTS:-}/cuda_ops" ]; then
     echo "no simulated device in this build"
@@ -31,7 +31,10 @@ for call in cudaSetDevice:1 cudaGetDeviceProperties:1 cudaStreamCreate:{1,2,3} c
     cudaMalloc:{1,2,5,9,14,20,30} cudaMallocHost:{1,2,3,4,5,6} cudnnCreate:1 cublasCreate:1 cublasSetWorkspace:1 \
     cudnnBackendFinalize:{1,9} cudnnBackendExecute:{1,3} cublasSgemm:{1,4} cudaMemcpyAsync:{1,3,5} cudaLaunchKernel:{1,4,9} \
     cudaStreamBeginCapture:1 cudaStreamEndCapture:1 cudaGraphInstantiate:{1,2} cudaGraphLaunch:{1,3} cudaEventRecord:{1,3} \
-    cudaEventSynchronize:3 cudaStreamSynchronize:{1,2} cudaStreamWaitEvent:{1,2} cudaMemsetAsync:{1,2}; do
+    cudaEventSynchronize:3 cudaStreamSynchronize:{1,2} cudaStreamWaitEvent:{1,2} cudaMemsetAsync:{1,2} \
+    cudaDeviceGetStreamPriorityRange:1 cudnnSetStream:1 cublasSetStream:1 cudnnBackendCreateDescriptor:{1,2,5,20,300} \
+    cudnnBackendSetAttribute:{1,2,9,30,60} cudnnBackendGetAttribute:{1,2,3,4,5,6,9} cudaGraphGetNodes:{1,2} cudaEventQuery:1 \
+    cudaStreamQuery:{1,3}; do
     check "$call fails" fails "$call"
 done
 finish

@@ -121,7 +121,8 @@ same "no clock rate" "$(SIMDEV_FAIL=cudaDeviceGetAttribute:1 train 1)"
 # Two sums a step; the fourth is amid the capture of the graph.
 options[${#options[@]} - 1]="conv 8 3; relu; pool 2; fc 64; relu; fc 10"
 for call in cudaMalloc:1 ncclGetUniqueId:1@0 ncclCommInitRank:1@1 ncclAllReduce:4 ncclAllReduce:1@1 cudnnBackendExecute:5@1 \
-    cublasSgemm:2 cudaGraphLaunch:2@1; do
+    cublasSgemm:2 cudaGraphLaunch:2@1 cudaGetDeviceCount:1@1 cudaEventQuery:2@1 cudaGraphGetNodes:1@1 \
+    ncclCommGetAsyncError:1@1 ncclCommGetAsyncError:9@0 cudnnBackendGetAttribute:1@0 cudnnSetStream:1@1; do
     code=0
     SIMDEV_FAIL=$call timeout 60 "$SRC/tests/simdev/run" "$MPIRUN" -np 2 "$DTRAIN" --device cuda "${options[@]}" --out "fail.$call" \
         --quiet >said 2>told || code=$?

@@ -10,11 +10,8 @@
 #include <time.h>
 #include "io/clock.h"
 #include "model/cuda_dnn.h"
-#include "tests/rig.h"
+#include "tests/contract.h"
 
-static const char spec[] =
-    "conv 4 3; relu; pool 2; conv 6 3; pool 2; relu; dropout 0.3; fc 16; relu; fc 10";
-static const dt_shape shape = {1, 12, 12};
 enum { MICROS = 6, M = 8 };
 
 /* Steps of an epoch: the first micro-batch and how many. The last step is idle on this rank. */
@@ -99,7 +96,7 @@ static void test_same_bits(bool exact) {
         config.exact = exact;
         memset(&want, 0, sizeof want);
         memset(&got, 0, sizeof got);
-        T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+        T_OK(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config));
         train_plainly(&r, &want);
         T_OK(r.be->set_state(r.device, r.params, NULL));
         T_OK(train_queued(&r, &got));
@@ -123,7 +120,7 @@ static void test_stopped(void) {
     bool done = false;
     dt_step_outcome out;
     config.graph = true;
-    T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+    T_OK(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config));
     dt_work work = work_of(&r, samples, 0);
     T_OK(r.be->epoch(r.device, &work));
     for (int i = 0; i < 3; i++) {
@@ -172,7 +169,7 @@ static void test_hung(void) {
     const dt_reducer reducer = {.sum_i64 = hanging_sum, .captures = true};
     dt_device_config config = rig_config();
     config.reduce = &reducer;
-    T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+    T_OK(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config));
     dt_work work = work_of(&r, samples, 0);
     T_OK(r.be->epoch(r.device, &work));
     atomic_store(&is_held, true);
@@ -203,7 +200,7 @@ static void test_misuse(void) {
     rig r;
     int64_t samples[MICROS * M];
     dt_device_config config = rig_config();
-    T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+    T_OK(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config));
     dt_work work = work_of(&r, samples, 0);
     T_OK(r.be->epoch(r.device, &work));
     dt_queued_step step = {0, 5, 2, update_of(0), false};
@@ -212,14 +209,29 @@ static void test_misuse(void) {
     T_FAILS(r.be->step(r.device, &step), DT_EDEVICE, "not loaded");
     rig_close(&r);
     config.choices = "1 conv1.f=0";
-    T_FAILS(rig_open(&r, &dt_backend_cuda, spec, shape, config), DT_EDEVICE,
+    T_FAILS(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config), DT_EDEVICE,
             "no engine was chosen");
     T_CHECK(r.device == NULL);
     rig_close(&r);
     config.choices = NULL;
     config.index = 99;
-    T_FAILS(rig_open(&r, &dt_backend_cuda, spec, shape, config), DT_EDEVICE, "cannot be used");
+    T_FAILS(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config), DT_EDEVICE,
+            "cannot be used");
     rig_close(&r);
+}
+
+/* A step that is polled for, and a look at what is still queued. */
+static dt_status poll_once(rig *r) {
+    int64_t samples[MICROS * M];
+    bool done = false, idle;
+    dt_step_outcome out;
+    dt_work work = work_of(r, samples, 0);
+    dt_queued_step step = {0, 0, 1, update_of(1), false};
+    DT_TRY(r->be->epoch(r->device, &work));
+    DT_TRY(r->be->step(r->device, &step));
+    while (!done)
+        DT_TRY(r->be->collect(r->device, false, &done, &out));
+    return r->be->idle(r->device, &idle);
 }
 
 static dt_status run_all(rig *r, trace *t) {
@@ -229,13 +241,14 @@ static dt_status run_all(rig *r, trace *t) {
     dt_device_config config = rig_config();
     dt_eval eval = {0};
     config.graph = true;
-    DT_TRY(rig_open(r, &dt_backend_cuda, spec, shape, config));
+    DT_TRY(rig_open(r, &dt_backend_cuda, contract_spec, contract_in, config));
     DT_TRY(train_queued(r, t));
     dt_work work = rig_work(r, samples, 0, 20, 3);
     dt_update u = update_of(1);
     DT_TRY(r->be->gradient(r->device, &work, NULL, NULL));
     DT_TRY(r->be->update(r->device, &u, &norm));
     DT_TRY(r->be->evaluate(r->device, DT_TEST, &work, &eval));
+    DT_TRY(poll_once(r));
     return r->be->fingerprint(r->device, 0, samples, 1, hex);
 }
 
