@@ -108,12 +108,14 @@ static dt_status submit(course *c) {
     return c->backend->step(c->device, &step);
 }
 
-/* n steps, at most half a queue ahead. */
+/* n steps, at most half a queue ahead, and no further than never waits in a launch. */
 static dt_status run_steps(course *c, int n) {
-    int submitted = 0;
+    int submitted = 0, ahead = DT_MAX_QUEUED / 2;
     dt_step_outcome outcome;
+    if (c->backend->depth && c->backend->depth(c->device, MICROS) < ahead)
+        ahead = c->backend->depth(c->device, MICROS);
     for (int collected = 0; collected < n; collected++) {
-        for (; submitted < n && submitted - collected < DT_MAX_QUEUED / 2; submitted++)
+        for (; submitted < n && submitted - collected < ahead; submitted++)
             DT_TRY(submit(c));
         DT_TRY(dt_gpus_collect(c->gpus, c->backend, c->device, &outcome));
     }

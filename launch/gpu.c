@@ -178,9 +178,9 @@ dt_status dt_gpus_connect(dt_gpus *g, const dt_options *options, size_t nbytes) 
 
 dt_status dt_gpus_explain(const dt_gpus *g, dt_status status) {
     char why[DT_ERROR_MAX];
-    int rank = dt_comm_rank(g->comm);
-    if (status == DT_OK || !g->plugin || rank == 0)
+    if (status == DT_OK || !g->plugin || dt_comm_rank(g->comm) == 0)
         return status;
+    int rank = dt_comm_rank(g->comm);
     const dt_gpu *mine = &g->all[rank], *first = &g->all[0];
     if (strcmp(mine->name, first->name) == 0 && mine->major == first->major &&
         mine->minor == first->minor)

@@ -316,7 +316,9 @@ static dt_status begin_chunk(dt_device *d, dt_set set, const dt_work *work, int 
     size_t at = (size_t)first * (size_t)d->config.micro_batch;
     *n = work->n_micros - first < CUDA_CHUNK ? work->n_micros - first : CUDA_CHUNK;
     s->epoch = work->epoch;
-    DT_TRY(cuda_source_fill(d, s, set, work->samples + at, *n, d->main));
+    const dt_work chunk = {.samples = work->samples + at, .n_micros = *n};
+    DT_TRY(cuda_source_gather(d, s, set, &chunk));
+    DT_TRY(cuda_source_upload(d, s, d->main));
     cuda_work todo = cuda_source_work(d, s);
     todo.reset = first == 0;
     return cuda_check(cuda_begin(d->control, &todo, head, d->main), "a kernel cannot be launched");
@@ -472,6 +474,7 @@ const dt_backend dt_backend_cuda = {
     .describe = cuda_describe,
     .choose = cuda_choose,
     .epoch = cuda_epoch,
+    .depth = cuda_depth,
     .step = cuda_step,
     .collect = cuda_collect,
     .idle = cuda_idle,

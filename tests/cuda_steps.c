@@ -60,6 +60,19 @@ static void check_times(const dt_step_outcome *out, double submitted) {
     T_CHECK(last <= dt_now() + 1e-6);
 }
 
+/* In parts of this many micro-batches. */
+static dt_status give_epoch(rig *r, const dt_work *work, int size) {
+    for (int first = 0; first < MICROS; first += size) {
+        dt_work part = *work;
+        part.samples += first * M;
+        part.n_micros = size;
+        part.first = first;
+        part.rest = MICROS - first - size;
+        DT_TRY(r->be->epoch(r->device, &part));
+    }
+    return DT_OK;
+}
+
 /* All steps of an epoch are queued, and collected while those of the next one are. */
 static dt_status train_queued(rig *r, trace *t) {
     int64_t samples[MICROS * M];
@@ -68,7 +81,7 @@ static dt_status train_queued(rig *r, trace *t) {
     bool done;
     for (int epoch = 0; epoch < N_EPOCHS; epoch++) {
         dt_work work = work_of(r, samples, epoch);
-        DT_TRY(r->be->epoch(r->device, &work));
+        DT_TRY(give_epoch(r, &work, epoch % 2 ? 2 : MICROS));
         memset(samples, 0x55, sizeof samples); /* the list was read */
         for (int i = 0; i < N_STEPS - 1; i++, n++) {
             dt_queued_step step = {(uint32_t)epoch, steps[i][0], steps[i][1], update_of(n), n == 4};
@@ -196,6 +209,39 @@ static void test_hung(void) {
     rig_close(&r);
 }
 
+/* Behind a sum that does not come, as many steps are queued as the back end says it can take, and
+ * no launch waits for room: SIMDEV_QUEUE ends the double's queue where drivers end theirs at the
+ * soonest. */
+static void test_crowded(bool graph) {
+    rig r;
+    int64_t samples[MICROS * M];
+    bool done = false, idle = false;
+    dt_step_outcome out;
+    const dt_reducer reducer = {.sum_i64 = hanging_sum, .captures = true};
+    dt_device_config config = rig_config();
+    config.graph = graph;
+    config.reduce = &reducer;
+    T_OK(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config));
+    dt_work work = work_of(&r, samples, 0);
+    T_OK(r.be->epoch(r.device, &work));
+    int depth = r.be->depth(r.device, MICROS);
+    T_CHECK(depth >= 1 && depth <= r.be->depth(r.device, 1));
+    T_CHECK(r.be->depth(r.device, 1) >= 2 && r.be->depth(r.device, 1000) == 1);
+    setenv("SIMDEV_QUEUE", "512", 1);
+    atomic_store(&is_held, true);
+    for (int i = 0; i < depth; i++) {
+        dt_queued_step step = {0, 0, MICROS, update_of(i), false};
+        T_OK(r.be->step(r.device, &step));
+    }
+    atomic_store(&is_held, false);
+    for (int i = 0; i < depth; i++)
+        T_OK(r.be->collect(r.device, true, &done, &out));
+    unsetenv("SIMDEV_QUEUE");
+    while (!idle)
+        T_OK(r.be->idle(r.device, &idle));
+    rig_close(&r);
+}
+
 static void test_misuse(void) {
     rig r;
     int64_t samples[MICROS * M];
@@ -266,6 +312,8 @@ int main(int argc, char **argv) {
     test_same_bits(false);
     test_stopped();
     test_hung();
+    test_crowded(false);
+    test_crowded(true);
     test_misuse();
     return t_finish();
 }
