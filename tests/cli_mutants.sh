@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # timeout: 600
-# tier: all
 # cli_mutants.sh: mistakes planted in the CUDA back end, one at a time; the simulated device must catch each of them.
 #
 # A mutant is one source with one line changed. It is compiled, linked with the build's other objects, and trains for a few
