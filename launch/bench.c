@@ -148,9 +148,11 @@ static void json_gpu(dt_json *j, const bench *b) {
             dt_json_num(j, "images_per_second", s->images_per_second);
             dt_json_num(j, "gflops", s->gflops);
             dt_json_int(j, "gpu_memory_bytes", (int64_t)s->usage.device_bytes);
-            dt_json_int(j, "kernels_a_micro_batch", s->usage.launches_micro);
-            dt_json_int(j, "kernels_of_the_last", s->usage.launches_last);
-            dt_json_int(j, "graphs_a_step", s->usage.launches_replay);
+            dt_json_int(j, "calls_a_micro_batch", s->usage.calls[0]);
+            dt_json_int(j, "calls_of_the_last", s->usage.calls[1]);
+            dt_json_int(j, "graph_nodes_a_micro_batch", s->usage.nodes[0]);
+            dt_json_int(j, "graph_nodes_of_the_last", s->usage.nodes[1]);
+            dt_json_int(j, "graphs_a_step", s->usage.graphs);
         }
         dt_json_close(j, '}');
     }
@@ -222,12 +224,12 @@ static void print_gpu(const bench *b, const dt_term *term) {
                    share);
     }
     const dt_device_usage *u = &b->gpu[DT_F32].usage;
-    int64_t kernels = u->launches_micro + u->launches_last;
     printf(
-        "  launches a step: %lld graphs, or %lld kernels (%lld for each micro-batch, %lld for the "
-        "last one with sum and update)\n",
-        (long long)u->launches_replay, (long long)kernels, (long long)u->launches_micro,
-        (long long)u->launches_last);
+        "  launches a step: %lld graphs, of %lld nodes for a micro-batch and %lld for the last one "
+        "with sum and update;\n"
+        "                   with --no-graph %lld and %lld kernels and calls of cuDNN and cuBLAS\n",
+        (long long)u->graphs, (long long)u->nodes[0], (long long)u->nodes[1],
+        (long long)u->calls[0], (long long)u->calls[1]);
 }
 
 static dt_status print_text(const bench *b, const char *library) {

@@ -127,10 +127,12 @@ typedef struct { /* global, the same on every rank, but for at */
 } dt_step_outcome;
 
 typedef struct {
-    size_t device_bytes;     /* memory that is held on the device */
-    int64_t launches_micro;  /* kernels launched for one micro-batch that is not the last */
-    int64_t launches_last;   /* ... for the last one, with all-reduce and update */
-    int64_t launches_replay; /* what the host launches a step when graphs are replayed: graphs */
+    size_t device_bytes; /* memory that is held on the device */
+    /* [0]: of one micro-batch that is not the last, [1]: of the last one, with sums and update */
+    int64_t
+        calls[2]; /* kernels of its own, and calls of cuDNN and cuBLAS, which may launch several */
+    int64_t nodes[2]; /* of the graph that is replayed: all kernels, copies, fills; 0: none is */
+    int64_t graphs;   /* that the host launches a step, one of each kind */
 } dt_device_usage;
 
 typedef struct dt_device dt_device; /* each back end has its own */

@@ -447,14 +447,14 @@ static void cuda_describe(char *text, size_t nbytes) {
 }
 
 static void cuda_usage(const dt_device *d, dt_device_usage *out) {
-    int64_t replayed = (d->graphs[0] ? 1 : 0) + (d->graphs[1] ? 1 : 0);
     size_t row = (size_t)d->config.micro_batch * (9 + dt_shape_size(d->config.net->in));
-    *out = (dt_device_usage){.device_bytes = d->bytes,
-                             .launches_micro = d->nodes[0],
-                             .launches_last = d->nodes[1],
-                             .launches_replay = replayed};
-    for (int i = 0; i < 2; i++)
+    *out = (dt_device_usage){.device_bytes = d->bytes};
+    for (int i = 0; i < 2; i++) {
+        out->calls[i] = d->calls[i];
+        out->nodes[i] = d->nodes[i];
+        out->graphs += d->graphs[i] ? 1 : 0;
         out->device_bytes += (size_t)(d->epochs[i].capacity + d->chunk[i].capacity) * row;
+    }
 }
 
 const dt_backend dt_backend_cuda = {

@@ -93,8 +93,8 @@ struct dt_device {
     } clock;
     cudaGraphExec_t graphs[2]; /* one micro-batch; the last, with sums over ranks and update */
     bool is_warm[2];           /* was launched piece by piece */
-    int64_t launches, nodes[2];
-    bool range_open; /* the profiler's range of an epoch */
+    int64_t launches, calls[2], nodes[2]; /* see dt_device_usage */
+    bool range_open;                      /* the profiler's range of an epoch */
     uint32_t range_epoch;
     uint64_t range;
 };
