@@ -36,7 +36,7 @@ typedef struct {
     int n_reduce; /* 0 for one rank */
     bool has_gpu;
     const char *gpu_sums;
-    double gpu_peak;            /* float32, GFLOP/s; 0: not told */
+    double gpu_peak[N_SPEEDS];  /* GFLOP/s; 0: not told */
     dt_gpu_speed gpu[N_SPEEDS]; /* by dt_precision; the last: float32 without graphs */
 } bench;
 
@@ -99,12 +99,15 @@ static dt_status measure_gpus(dt_gpus *gpus, const dt_options *options, bench *b
     if (!gpus->plugin)
         return DT_OK;
     b->has_gpu = true;
-    b->gpu_peak = dt_gpu_peak(gpus);
+    b->gpu_peak[DT_F32] = b->gpu_peak[PLAIN] = dt_gpu_peak(gpus);
     DT_TRY(dt_gpus_connect(gpus, options, MAX_BYTES));
     b->gpu_sums = dt_gpus_transport(gpus);
-    for (int p = DT_F32; p <= DT_TF32; p++)
+    for (int p = DT_F32; p <= DT_TF32; p++) {
         DT_TRY(dt_gpu_measure(gpus, (dt_precision)p, !options->no_graph, (int)options->micro_batch,
                               &b->gpu[p]));
+        if (p != DT_F32 && !b->gpu[p].refused[0])
+            DT_TRY(dt_gpu_product_peak(gpus, (dt_precision)p, &b->gpu_peak[p]));
+    }
     return dt_gpu_measure(gpus, DT_F32, false, (int)options->micro_batch, &b->gpu[PLAIN]);
 }
 
@@ -136,7 +139,9 @@ static void json_peak(dt_json *j, const char *key, const peak_row *row, const ch
 
 static void json_gpu(dt_json *j, const bench *b) {
     dt_json_open(j, "gpu", '{');
-    dt_json_num(j, "peak_f32_gflops", b->gpu_peak);
+    dt_json_num(j, "peak_f32_gflops", b->gpu_peak[DT_F32]);
+    dt_json_num(j, "product_bf16_gflops", b->gpu_peak[DT_BF16]);
+    dt_json_num(j, "product_tf32_gflops", b->gpu_peak[DT_TF32]);
     dt_json_str(j, "sums", b->gpu_sums);
     for (int i = 0; i < N_SPEEDS; i++) {
         const dt_gpu_speed *s = &b->gpu[i];
@@ -215,14 +220,15 @@ static void print_gpu(const bench *b, const dt_term *term) {
     for (int i = 0; i < N_SPEEDS; i++) {
         const dt_gpu_speed *s = &b->gpu[i];
         char share[16] = "-";
-        if (b->gpu_peak > 0 && (i == DT_F32 || i == PLAIN))
-            snprintf(share, sizeof share, "%.1f %%", 100 * s->gflops / b->gpu_peak);
+        if (b->gpu_peak[i] > 0)
+            snprintf(share, sizeof share, "%.1f %%", 100 * s->gflops / b->gpu_peak[i]);
         if (s->refused[0])
             printf("  %-14s%s\n", speed_names[i], s->refused);
         else
             printf("  %-14s%12.0f%12.1f%10s\n", speed_names[i], s->images_per_second, s->gflops,
                    share);
     }
+    printf("  peak: of f32 cores x clock x 2, of bf16 and tf32 a large product by cuBLAS\n");
     const dt_device_usage *u = &b->gpu[DT_F32].usage;
     printf(
         "  launches a step: %lld graphs, of %lld nodes for a micro-batch and %lld for the last one "

@@ -10,6 +10,7 @@
 #include "dist/cuda_nccl.h"
 #include "dist/cuda_stage.h"
 #include "dtrain_version.h"
+#include "launch/cuda_product.h"
 #include "launch/cuda_time.h"
 #include "launch/plugin.h"
 #include "model/cuda_versions.h"
@@ -153,6 +154,7 @@ const dt_plugin *dtrain_cuda_plugin(void) {
         .stage_reducer = stage_reducer,
         .stage_close = dt_stage_close,
         .time_sum = dt_cuda_time_sum,
+        .time_product = dt_cuda_time_product,
     };
     return &plugin;
 }

@@ -59,6 +59,8 @@ typedef struct {
     /* seconds[calls]: of sums of n int64 on device index. Collective. DT_EDEVICE, DT_EPEER. */
     dt_status (*time_sum)(const dt_reducer *reducer, int index, size_t n, int calls,
                           double *seconds);
+    /* *seconds: of one product of n x n matrices on device index. DT_EDEVICE. */
+    dt_status (*time_product)(int index, dt_precision precision, int n, double *seconds);
 } dt_plugin;
 
 /* The one exported entry. */
