@@ -10,9 +10,9 @@
 #include "dist/cuda_nccl.h"
 #include "dist/cuda_stage.h"
 #include "dtrain_version.h"
-#include "launch/cuda_product.h"
 #include "launch/cuda_time.h"
 #include "launch/plugin.h"
+#include "model/cuda_product.h"
 #include "model/cuda_versions.h"
 
 enum { LEAST_MAJOR = 7, LEAST_MINOR = 5 };

@@ -1,6 +1,6 @@
-/* launch/cuda_product.h - timing a product of matrices on a device. */
-#ifndef DT_LAUNCH_CUDA_PRODUCT_H
-#define DT_LAUNCH_CUDA_PRODUCT_H
+/* model/cuda_product.h - timing a product of matrices on a device. */
+#ifndef DT_MODEL_CUDA_PRODUCT_H
+#define DT_MODEL_CUDA_PRODUCT_H
 
 #include "io/err.h"
 #include "model/backend.h"

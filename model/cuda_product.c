@@ -1,8 +1,8 @@
-/* launch/cuda_product.c - how fast a device multiplies large matrices, nothing else going on.
+/* model/cuda_product.c - how fast a device multiplies large matrices, nothing else going on.
  *
  * What tensor cores can do at most is not told by the device, and data sheets name it for clocks
  * that are not held: a large product by cuBLAS comes near it. */
-#include "launch/cuda_product.h"
+#include "model/cuda_product.h"
 
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
