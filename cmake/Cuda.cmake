@@ -2,15 +2,29 @@
 # cuDNN, cuBLAS and NCCL, never libcuda, and holds no search path: the program finds the libraries (launch/plugin.c), and
 # tests put doubles in front. Sets DT_CUDA_NVCC, DT_CUDA_INCLUDE, DT_CUDA_KERNEL_FLAGS, and dt_cuda_state for the summary.
 set(DT_CUDA AUTO CACHE STRING "The CUDA plugin: AUTO (where the toolkit and libraries are), ON or OFF")
-set(DT_CUDA_ROOT "" CACHE PATH "Folder with include/ and lib/ of CUDA 13, cuDNN 9 and NCCL 2: launch/fetch-cuda.sh makes one")
+set(DT_CUDA_ROOT "" CACHE PATH "Folder with include/ and lib/ of CUDA 13, cuDNN 9 and NCCL 2, as launch/fetch-cuda.sh makes one; or Python's site-packages with NVIDIA's wheels")
 set(DT_CUDA_ARCHITECTURES "75;80;86;89;90;100;120" CACHE STRING
     "Compute capabilities to compile kernels for; code for later ones (PTX) is added for the last")
 # One rounding an operation, as in the reference: no fused multiply-adds, no fast approximations.
 set(DT_CUDA_KERNEL_FLAGS "-fmad=false")
 
-set(dt_cuda_roots "${DT_CUDA_ROOT}" "$ENV{DTRAIN_CUDA_ROOT}" /opt/dtrain-cuda "$ENV{CUDA_HOME}" "$ENV{CUDAToolkit_ROOT}"
-    /usr/local/cuda)
+# What is asked for comes first: CUDAToolkit_ROOT is what CMake's own module takes, as a variable and from the environment, and
+# that module also knows a toolkit by an nvcc in PATH.
+set(dt_cuda_roots "${DT_CUDA_ROOT}" "${CUDAToolkit_ROOT}" "$ENV{DTRAIN_CUDA_ROOT}" /opt/dtrain-cuda "$ENV{CUDA_HOME}"
+    "$ENV{CUDAToolkit_ROOT}" /usr/local/cuda)
+find_package(CUDAToolkit QUIET)
+if(CUDAToolkit_FOUND)
+  get_filename_component(folder "${CUDAToolkit_BIN_DIR}" DIRECTORY)
+  list(APPEND dt_cuda_roots "${folder}")
+endif()
 list(REMOVE_ITEM dt_cuda_roots "")
+set(roots ${dt_cuda_roots})
+set(dt_cuda_roots "")
+foreach(root IN LISTS roots) # wheels lie in nvidia/cu13, nvidia/cudnn, nvidia/nccl, and have no libX.so, only libX.so.N
+  file(GLOB folders "${root}/nvidia/*/include")
+  list(TRANSFORM folders REPLACE "/include$" "")
+  list(APPEND dt_cuda_roots "${root}" ${folders})
+endforeach()
 find_program(DT_CUDA_NVCC nvcc HINTS ${dt_cuda_roots} PATH_SUFFIXES bin)
 mark_as_advanced(DT_CUDA_NVCC)
 set(dt_cuda_missing "")
@@ -20,11 +34,13 @@ set(dt_cuda_ahead "")
 if(NOT DT_CUDA_NVCC)
   list(APPEND dt_cuda_missing nvcc)
 endif()
-foreach(part cudart:cuda_runtime_api.h cudnn:cudnn.h cublas:cublas_v2.h nccl:nccl.h)
-  string(REGEX REPLACE ":.*" "" name "${part}")
-  string(REGEX REPLACE ".*:" "" header "${part}")
+foreach(part cudart:13:cuda_runtime_api.h cudnn:9:cudnn.h cublas:13:cublas_v2.h nccl:2:nccl.h)
+  string(REPLACE ":" ";" part "${part}")
+  list(GET part 0 name)
+  list(GET part 1 version)
+  list(GET part 2 header)
   find_path(DT_${name}_INCLUDE ${header} HINTS ${dt_cuda_roots} PATH_SUFFIXES include)
-  find_library(DT_${name}_LIBRARY ${name} HINTS ${dt_cuda_roots} PATH_SUFFIXES lib lib64 targets/x86_64-linux/lib)
+  find_library(DT_${name}_LIBRARY NAMES ${name} lib${name}.so.${version} NAMES_PER_DIR HINTS ${dt_cuda_roots} PATH_SUFFIXES lib lib64 targets/x86_64-linux/lib)
   mark_as_advanced(DT_${name}_INCLUDE DT_${name}_LIBRARY)
   if(NOT DT_${name}_INCLUDE OR NOT DT_${name}_LIBRARY)
     list(APPEND dt_cuda_missing ${name})

@@ -2,11 +2,11 @@
  *
  * The communicator is non-blocking: calls return at once, and its state is polled until a deadline.
  * So a rank that never comes is a failure after some seconds, with a sentence, and no hang.
- * ncclCommAbort() is the one call that may hang all the same, as it waits for kernels; it is made
- * by a thread of its own, which is left behind when it does not come back.
+ * ncclCommAbort() and ncclCommDestroy() may hang all the same, as they wait for kernels; they are
+ * made by a thread of their own, which is left behind when it does not come back.
  *
  * What NCCL cannot know: that two ranks use one device, which it refuses or hangs on by version.
- * The caller has compared the devices' UUIDs before. */
+ * The caller has compared the devices before. */
 #include "dist/cuda_nccl.h"
 
 #include <cuda_runtime_api.h>
@@ -99,46 +99,50 @@ dt_status dt_nccl_poll(dt_nccl *nccl) {
     return failure(nccl, code, "summing");
 }
 
-/* -- Abort ----------------------------------------------------------------------------------- */
+/* -- Calls that may hang ---------------------------------------------------------------------- */
+
+typedef ncclResult_t (*last_call)(ncclComm_t comm); /* ncclCommAbort or ncclCommDestroy */
 
 typedef struct { /* freed by whoever comes last: the caller or the thread */
+    last_call call;
     ncclComm_t comm;
     pthread_mutex_t lock;
     pthread_cond_t returned_now;
     bool returned, abandoned;
-} abortion;
+} parting;
 
-static void abortion_free(abortion *a) {
-    pthread_cond_destroy(&a->returned_now);
-    pthread_mutex_destroy(&a->lock);
-    free(a);
+static void parting_free(parting *p) {
+    pthread_cond_destroy(&p->returned_now);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
 }
 
-static void *abort_main(void *arg) {
-    abortion *a = arg;
-    ncclCommAbort(a->comm);
-    pthread_mutex_lock(&a->lock);
-    a->returned = true;
-    bool mine = a->abandoned;
-    pthread_cond_signal(&a->returned_now);
-    pthread_mutex_unlock(&a->lock);
+static void *part_main(void *arg) {
+    parting *p = arg;
+    p->call(p->comm);
+    pthread_mutex_lock(&p->lock);
+    p->returned = true;
+    bool mine = p->abandoned;
+    pthread_cond_signal(&p->returned_now);
+    pthread_mutex_unlock(&p->lock);
     if (mine)
-        abortion_free(a);
+        parting_free(p);
     return NULL;
 }
 
-static abortion *abortion_new(ncclComm_t comm) {
-    abortion *a = calloc(1, sizeof *a);
-    if (!a)
+static parting *parting_new(last_call call, ncclComm_t comm) {
+    parting *p = calloc(1, sizeof *p);
+    if (!p)
         return NULL;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->returned_now, &monotonic);
+    pthread_cond_init(&p->returned_now, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    pthread_mutex_init(&a->lock, NULL);
-    a->comm = comm;
-    return a;
+    pthread_mutex_init(&p->lock, NULL);
+    p->call = call;
+    p->comm = comm;
+    return p;
 }
 
 static struct timespec after(double seconds) {
@@ -152,30 +156,35 @@ static struct timespec after(double seconds) {
     return t;
 }
 
-bool dt_nccl_abort(dt_nccl *nccl, double seconds) {
+/* The communicator's last call; false: it does not come back within seconds. */
+static bool part(dt_nccl *nccl, last_call call, double seconds) {
     if (!nccl->comm)
         return true;
     pthread_t thread;
     struct timespec end = after(seconds);
-    abortion *a = abortion_new(nccl->comm);
-    if (!a)
+    parting *p = parting_new(call, nccl->comm);
+    if (!p)
         return false;
     nccl->comm = NULL; /* whatever becomes of it, nobody may use it again */
-    if (pthread_create(&thread, NULL, abort_main, a) != 0) {
-        abortion_free(a);
+    if (pthread_create(&thread, NULL, part_main, p) != 0) {
+        parting_free(p);
         return false;
     }
     pthread_detach(thread);
-    pthread_mutex_lock(&a->lock);
+    pthread_mutex_lock(&p->lock);
     int code = 0;
-    while (!a->returned && code == 0)
-        code = pthread_cond_timedwait(&a->returned_now, &a->lock, &end);
-    bool returned = a->returned;
-    a->abandoned = !returned;
-    pthread_mutex_unlock(&a->lock);
+    while (!p->returned && code == 0)
+        code = pthread_cond_timedwait(&p->returned_now, &p->lock, &end);
+    bool returned = p->returned;
+    p->abandoned = !returned;
+    pthread_mutex_unlock(&p->lock);
     if (returned)
-        abortion_free(a);
+        parting_free(p);
     return returned;
+}
+
+bool dt_nccl_abort(dt_nccl *nccl, double seconds) {
+    return part(nccl, ncclCommAbort, seconds);
 }
 
 /* -- Opening and closing --------------------------------------------------------------------- */
@@ -231,14 +240,13 @@ bool dt_nccl_close(dt_nccl **nccl) {
     *nccl = NULL;
     char why[DT_ERROR_MAX];
     dt_error_copy(why); /* of a failure that closing must not hide */
+    last_call call = ncclCommAbort;
     if (n->comm && !n->broken) {
         ncclResult_t code = ncclCommFinalize(n->comm);
-        if (settle(n, code, CLOSE_SECONDS, "leaving the group") == DT_OK) {
-            ncclCommDestroy(n->comm);
-            n->comm = NULL;
-        }
+        if (settle(n, code, CLOSE_SECONDS, "leaving the group") == DT_OK)
+            call = ncclCommDestroy;
     }
-    bool let_go = dt_nccl_abort(n, CLOSE_SECONDS);
+    bool let_go = part(n, call, CLOSE_SECONDS);
     dt_error_set(why);
     free(n);
     return let_go;

@@ -1,7 +1,7 @@
 /* launch/banner.c - the start-up banner.
  *
  * A bug report that carries it carries all that is needed. Ranks that are alike and on one host
- * share a line, and of very many hosts only the first are listed. */
+ * share a line, and of very many hosts or GPUs only the first are listed. */
 #include "launch/banner.h"
 
 #include <string.h>
@@ -31,7 +31,8 @@ static void print_places(FILE *to, const dt_banner *b, const dt_term *term) {
         const dt_place *place = &b->places[from];
         label(to, term, lines ? "" : b->n_ranks > 1 ? "ranks" : "rank");
         if (lines == MAX_PLACE_LINES) {
-            fprintf(to, "%d-%d on more of the %d hosts\n", from, b->n_ranks - 1, b->n_hosts);
+            fprintf(to, "%d-%d: dtrain devices, started alike, tells of them; --json too\n", from,
+                    b->n_ranks - 1);
             return;
         }
         for (end = from + 1; end < b->n_ranks && same_place(place, &b->places[end]);)

@@ -37,7 +37,7 @@ typedef struct {
     int n_reduce; /* 0 for one rank */
     bool has_gpu;
     const char *gpu_sums;
-    double gpu_peak;            /* float32, GFLOP/s; 0: not told */
+    double gpu_peak[N_SPEEDS];  /* GFLOP/s; 0: not told */
     dt_gpu_speed gpu[N_SPEEDS]; /* by dt_precision; the last: float32 without graphs */
 } bench;
 
@@ -100,12 +100,15 @@ static dt_status measure_gpus(dt_gpus *gpus, const dt_options *options, bench *b
     if (!gpus->plugin)
         return DT_OK;
     b->has_gpu = true;
-    b->gpu_peak = dt_gpu_peak(gpus);
+    b->gpu_peak[DT_F32] = b->gpu_peak[PLAIN] = dt_gpu_peak(gpus);
     DT_TRY(dt_gpus_connect(gpus, options, MAX_BYTES));
     b->gpu_sums = dt_gpus_transport(gpus);
-    for (int p = DT_F32; p <= DT_TF32; p++)
+    for (int p = DT_F32; p <= DT_TF32; p++) {
         DT_TRY(dt_gpu_measure(gpus, (dt_precision)p, !options->no_graph, (int)options->micro_batch,
                               &b->gpu[p]));
+        if (p != DT_F32 && !b->gpu[p].refused[0])
+            DT_TRY(dt_gpu_product_peak(gpus, (dt_precision)p, &b->gpu_peak[p]));
+    }
     return dt_gpu_measure(gpus, DT_F32, false, (int)options->micro_batch, &b->gpu[PLAIN]);
 }
 
@@ -137,7 +140,9 @@ static void json_peak(dt_json *j, const char *key, const peak_row *row, const ch
 
 static void json_gpu(dt_json *j, const bench *b) {
     dt_json_open(j, "gpu", '{');
-    dt_json_num(j, "peak_f32_gflops", b->gpu_peak);
+    dt_json_num(j, "peak_f32_gflops", b->gpu_peak[DT_F32]);
+    dt_json_num(j, "product_bf16_gflops", b->gpu_peak[DT_BF16]);
+    dt_json_num(j, "product_tf32_gflops", b->gpu_peak[DT_TF32]);
     dt_json_str(j, "sums", b->gpu_sums);
     for (int i = 0; i < N_SPEEDS; i++) {
         const dt_gpu_speed *s = &b->gpu[i];
@@ -149,9 +154,11 @@ static void json_gpu(dt_json *j, const bench *b) {
             dt_json_num(j, "images_per_second", s->images_per_second);
             dt_json_num(j, "gflops", s->gflops);
             dt_json_int(j, "gpu_memory_bytes", (int64_t)s->usage.device_bytes);
-            dt_json_int(j, "kernels_a_micro_batch", s->usage.launches_micro);
-            dt_json_int(j, "kernels_of_the_last", s->usage.launches_last);
-            dt_json_int(j, "graphs_a_step", s->usage.launches_replay);
+            dt_json_int(j, "calls_a_micro_batch", s->usage.calls[0]);
+            dt_json_int(j, "calls_of_the_last", s->usage.calls[1]);
+            dt_json_int(j, "graph_nodes_a_micro_batch", s->usage.nodes[0]);
+            dt_json_int(j, "graph_nodes_of_the_last", s->usage.nodes[1]);
+            dt_json_int(j, "graphs_a_step", s->usage.graphs);
         }
         dt_json_close(j, '}');
     }
@@ -214,21 +221,22 @@ static void print_gpu(const bench *b, const dt_term *term) {
     for (int i = 0; i < N_SPEEDS; i++) {
         const dt_gpu_speed *s = &b->gpu[i];
         char share[16] = "-";
-        if (b->gpu_peak > 0 && (i == DT_F32 || i == PLAIN))
-            snprintf(share, sizeof share, "%.1f %%", 100 * s->gflops / b->gpu_peak);
+        if (b->gpu_peak[i] > 0)
+            snprintf(share, sizeof share, "%.1f %%", 100 * s->gflops / b->gpu_peak[i]);
         if (s->refused[0])
             printf("  %-14s%s\n", speed_names[i], s->refused);
         else
             printf("  %-14s%12.0f%12.1f%10s\n", speed_names[i], s->images_per_second, s->gflops,
                    share);
     }
+    printf("  peak: of f32 cores x clock x 2, of bf16 and tf32 a large product by cuBLAS\n");
     const dt_device_usage *u = &b->gpu[DT_F32].usage;
-    int64_t kernels = u->launches_micro + u->launches_last;
     printf(
-        "  launches a step: %lld graphs, or %lld kernels (%lld for each micro-batch, %lld for the "
-        "last one with sum and update)\n",
-        (long long)u->launches_replay, (long long)kernels, (long long)u->launches_micro,
-        (long long)u->launches_last);
+        "  launches a step: %lld graphs, of %lld nodes for a micro-batch and %lld for the last one "
+        "with sum and update;\n"
+        "                   with --no-graph %lld and %lld kernels and calls of cuDNN and cuBLAS\n",
+        (long long)u->graphs, (long long)u->nodes[0], (long long)u->nodes[1],
+        (long long)u->calls[0], (long long)u->calls[1]);
 }
 
 static dt_status print_text(const bench *b, const char *library) {

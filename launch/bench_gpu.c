@@ -10,7 +10,8 @@
 #include "io/clock.h"
 
 enum { MICROS = 2, WARM = 2, MOST_STEPS = 2000, SIDE = 28 };
-static const double seconds_wanted = 1;
+enum { LEAST_PRODUCT = 256, MOST_PRODUCT = 8192 }; /* rows of a matrix */
+static const double seconds_wanted = 1, product_seconds = 1e-3;
 
 typedef struct {
     dt_gpus *gpus;
@@ -56,7 +57,7 @@ static dt_status set_parameters(course *c) {
 }
 
 static dt_status open_device(course *c, const dt_device_config *config) {
-    DT_TRY(c->backend->open(config, &c->device));
+    DT_TRY(dt_gpus_explain(c->gpus, c->backend->open(config, &c->device)));
     DT_TRY(c->backend->load(c->device, DT_TRAIN, c->images, c->labels, c->n));
     DT_TRY(set_parameters(c));
     dt_work work = {.samples = c->samples, .n_micros = MICROS};
@@ -108,12 +109,14 @@ static dt_status submit(course *c) {
     return c->backend->step(c->device, &step);
 }
 
-/* n steps, at most half a queue ahead. */
+/* n steps, at most half a queue ahead, and no further than never waits in a launch. */
 static dt_status run_steps(course *c, int n) {
-    int submitted = 0;
+    int submitted = 0, ahead = DT_MAX_QUEUED / 2;
     dt_step_outcome outcome;
+    if (c->backend->depth && c->backend->depth(c->device, MICROS) < ahead)
+        ahead = c->backend->depth(c->device, MICROS);
     for (int collected = 0; collected < n; collected++) {
-        for (; submitted < n && submitted - collected < DT_MAX_QUEUED / 2; submitted++)
+        for (; submitted < n && submitted - collected < ahead; submitted++)
             DT_TRY(submit(c));
         DT_TRY(dt_gpus_collect(c->gpus, c->backend, c->device, &outcome));
     }
@@ -176,4 +179,22 @@ double dt_gpu_peak(const dt_gpus *gpus) {
         sum += 2e-6 * gpu->processors * cores(gpu) * gpu->clock_khz;
     }
     return sum;
+}
+
+/* Larger until a product takes long enough to be timed well. */
+static dt_status time_products(const dt_gpus *gpus, dt_precision precision, int64_t *mflops) {
+    double seconds = 0;
+    for (int n = LEAST_PRODUCT; n <= MOST_PRODUCT && seconds < product_seconds; n *= 2) {
+        DT_TRY(gpus->plugin->time_product(gpus->index, precision, n, &seconds));
+        *mflops = (int64_t)(2e-6 * n * n * n / seconds);
+    }
+    return DT_OK;
+}
+
+dt_status dt_gpu_product_peak(dt_gpus *gpus, dt_precision precision, double *gflops) {
+    int64_t mflops = 0;
+    DT_TRY(dt_comm_agree(gpus->comm, time_products(gpus, precision, &mflops)));
+    DT_TRY(dt_comm_sum_i64(gpus->comm, &mflops, 1));
+    *gflops = 1e-3 * (double)mflops;
+    return DT_OK;
 }

@@ -20,5 +20,8 @@ DT_NODISCARD dt_status dt_gpu_measure(dt_gpus *gpus, dt_precision precision, boo
 /* float32 multiply-adds by the cores of all ranks' GPUs, GFLOP/s: cores x clock x 2, as told by the
  * devices; 0: not told. */
 double dt_gpu_peak(const dt_gpus *gpus);
+/* Products of large matrices in a precision that all ranks' GPUs have, GFLOP/s, all together.
+ * Collective. DT_EDEVICE. */
+DT_NODISCARD dt_status dt_gpu_product_peak(dt_gpus *gpus, dt_precision precision, double *gflops);
 
 #endif

@@ -12,6 +12,7 @@
 #include "dtrain_version.h"
 #include "launch/cuda_time.h"
 #include "launch/plugin.h"
+#include "model/cuda_product.h"
 #include "model/cuda_versions.h"
 
 enum { LEAST_MAJOR = 7, LEAST_MINOR = 5 };
@@ -63,19 +64,32 @@ static dt_status get_properties(int index, struct cudaDeviceProp *out) {
     return DT_OK;
 }
 
-static dt_status count(int *n) {
+/* The turn-th device that can be used, from 0; n: how many there are. */
+static int usable_device(int n_seen, int turn, int *n) {
+    int index = -1;
+    *n = 0;
+    for (int i = 0; i < n_seen; i++) {
+        struct cudaDeviceProp properties;
+        if (get_properties(i, &properties) == DT_OK && (*n)++ == turn)
+            index = i;
+    }
+    return index;
+}
+
+static dt_status pick(int local_rank, int *n, int *index) {
+    int n_seen = 0;
     *n = 0;
     DT_TRY(dt_cuda_check_versions());
     DT_TRY(dt_nccl_check_version());
-    cudaError_t error = cudaGetDeviceCount(n); /* may leave n alone */
-    if (error != cudaSuccess || *n == 0)
+    cudaError_t error = cudaGetDeviceCount(&n_seen); /* may leave it alone */
+    if (error != cudaSuccess || n_seen == 0)
         return no_device(error);
-    int usable = 0;
-    for (int i = 0; i < *n; i++) {
-        struct cudaDeviceProp properties;
-        usable += get_properties(i, &properties) == DT_OK;
-    }
-    return usable ? DT_OK : DT_EDEVICE; /* with the last one's sentence */
+    *index = usable_device(n_seen, local_rank, n);
+    if (*n == 0)
+        return DT_EDEVICE; /* with the last one's sentence */
+    if (*index < 0)
+        *index = usable_device(n_seen, local_rank % *n, n);
+    return DT_OK;
 }
 
 static dt_status gpu(int index, dt_gpu *out) {
@@ -128,7 +142,7 @@ const dt_plugin *dtrain_cuda_plugin(void) {
         .abi = DT_PLUGIN_ABI,
         .version = DTRAIN_VERSION,
         .backend = &dt_backend_cuda,
-        .count = count,
+        .pick = pick,
         .gpu = gpu,
         .libraries = libraries,
         .nccl_open = dt_nccl_open,
@@ -140,6 +154,7 @@ const dt_plugin *dtrain_cuda_plugin(void) {
         .stage_reducer = stage_reducer,
         .stage_close = dt_stage_close,
         .time_sum = dt_cuda_time_sum,
+        .time_product = dt_cuda_time_product,
     };
     return &plugin;
 }

@@ -14,11 +14,14 @@ static dt_status failure(int index, const char *doing, cudaError_t error) {
 /* Polled, as a lost peer would keep a waiting call from returning. */
 static dt_status await(int index, cudaStream_t stream) {
     double end = dt_now() + CALL_SECONDS;
-    cudaError_t error;
-    while ((error = cudaStreamQuery(stream)) == cudaErrorNotReady)
+    cudaError_t error, last;
+    while ((error = cudaStreamQuery(stream)) == cudaErrorNotReady) {
+        last = cudaGetLastError(); /* launches of kernels must not find "not ready" there */
+        (void)last;
         if (dt_now() > end)
             return dt_fail(DT_EPEER, "GPU %d: no sum of all ranks within %g s", index,
                            CALL_SECONDS);
+    }
     return error == cudaSuccess ? DT_OK : failure(index, "timing sums", error);
 }
 

@@ -20,8 +20,9 @@ static dt_status look_at_gpus(dt_comm *comm, dt_sight *mine) {
     const dt_plugin *plugin;
     DT_TRY(dt_plugin_open(&plugin));
     plugin->libraries(mine->cuda_libraries, sizeof mine->cuda_libraries);
-    DT_TRY(plugin->count(&mine->n_gpus));
-    return plugin->gpu(dt_comm_local_rank(comm) % mine->n_gpus, &mine->gpu);
+    int index;
+    DT_TRY(plugin->pick(dt_comm_local_rank(comm), &mine->n_gpus, &index));
+    return plugin->gpu(index, &mine->gpu);
 }
 
 dt_status dt_sight_look(const dt_options *options, dt_comm *comm, dt_sight *mine) {

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "launch/gpu.h"
+
 /* Below these a figure is a warning. */
 static const double CLOCK_SECONDS = 1;    /* more makes logs and file times of hosts lie */
 static const double LINK_SHARE = 0.25;    /* of a link's speed; TCP on one stream reaches 0.4 */
@@ -158,7 +160,7 @@ static void judge_missing_gpus(const dt_facts *f, dt_findings *out, int without,
 
 static bool share_gpu(const dt_facts *f, int a, int b) {
     return f->ranks[a].host == f->ranks[b].host && has_gpu(f, a) && has_gpu(f, b) &&
-           strcmp(f->ranks[a].sight.gpu.uuid, f->ranks[b].sight.gpu.uuid) == 0;
+           dt_gpu_same(&f->ranks[a].sight.gpu, &f->ranks[b].sight.gpu);
 }
 
 static bool judge_shared_gpus(const dt_facts *f, dt_findings *out) {

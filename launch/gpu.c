@@ -1,8 +1,9 @@
 /* launch/gpu.c - which GPU each rank uses, if any, and how their sums travel.
  *
  * Every rank looks for itself; then all learn what all have seen, and decide alike. Whether two
- * ranks use one device is told by its UUID: an index says nothing once CUDA_VISIBLE_DEVICES or a
- * container renumbers. */
+ * ranks use one device is told by its UUID and its address on the bus: an index says nothing once
+ * CUDA_VISIBLE_DEVICES or a container renumbers, and parts of one GPU (MIG) each have a UUID, but
+ * are one to NCCL. */
 #include "launch/gpu.h"
 
 #include <stdio.h>
@@ -29,10 +30,9 @@ typedef struct { /* what a rank has seen; gathered as bytes */
 /* --- finding --- */
 
 static dt_status find_device(dt_gpus *g, sight *mine) {
-    int n = 0;
+    int n;
     DT_TRY(dt_plugin_open(&g->plugin));
-    DT_TRY(g->plugin->count(&n));
-    g->index = dt_comm_local_rank(g->comm) % n;
+    DT_TRY(g->plugin->pick(dt_comm_local_rank(g->comm), &n, &g->index));
     return g->plugin->gpu(g->index, &mine->gpu);
 }
 
@@ -66,9 +66,13 @@ static void choose(dt_gpus *g, const sight *all, int size) {
                 without, dt_comm_host(g->comm, without), g->why);
 }
 
+bool dt_gpu_same(const dt_gpu *a, const dt_gpu *b) {
+    return strcmp(a->uuid, b->uuid) == 0 || strcmp(a->pci, b->pci) == 0;
+}
+
 static bool share(const dt_gpus *g, int a, int b) {
     return dt_comm_host_of(g->comm, a) == dt_comm_host_of(g->comm, b) &&
-           strcmp(g->all[a].uuid, g->all[b].uuid) == 0;
+           dt_gpu_same(&g->all[a], &g->all[b]);
 }
 
 /* Two ranks on one device, the first such pair; false: none. */
@@ -135,7 +139,7 @@ static dt_status refuse_shared(const dt_gpus *g, int a, int b) {
     return dt_fail(DT_EDEVICE,
                    "--comm nccl: ranks %d and %d share one GPU of %s (%s, %s), and NCCL takes one "
                    "rank a GPU: start fewer ranks, or give --comm mpi",
-                   a, b, dt_comm_host(g->comm, a), g->all[a].name, g->all[a].uuid);
+                   a, b, dt_comm_host(g->comm, a), g->all[a].name, g->all[a].pci);
 }
 
 /* How the sums go: true by NCCL. */
@@ -149,7 +153,7 @@ static dt_status choose_transport(const dt_gpus *g, int wanted, bool *by_nccl) {
     if (dt_comm_rank(g->comm) == 0 && !g->is_told)
         dt_warn("ranks %d and %d share one GPU of %s (%s): their sums go through host memory, as "
                 "NCCL takes one rank a GPU; --comm mpi says so without this line",
-                a, b, dt_comm_host(g->comm, a), g->all[a].uuid);
+                a, b, dt_comm_host(g->comm, a), g->all[a].pci);
     return DT_OK;
 }
 
@@ -170,6 +174,23 @@ dt_status dt_gpus_connect(dt_gpus *g, const dt_options *options, size_t nbytes) 
     DT_TRY(dt_comm_agree(g->comm, g->plugin->stage_open(g->comm, g->index, nbytes, &g->stage)));
     g->reducer = g->plugin->stage_reducer(g->stage);
     return DT_OK;
+}
+
+dt_status dt_gpus_explain(const dt_gpus *g, dt_status status) {
+    char why[DT_ERROR_MAX];
+    if (status == DT_OK || !g->plugin || dt_comm_rank(g->comm) == 0)
+        return status;
+    int rank = dt_comm_rank(g->comm);
+    const dt_gpu *mine = &g->all[rank], *first = &g->all[0];
+    if (strcmp(mine->name, first->name) == 0 && mine->major == first->major &&
+        mine->minor == first->minor)
+        return status;
+    dt_error_copy(why);
+    return dt_fail(status,
+                   "%s; this rank's GPU is %s (%d.%d), rank 0's, which chooses how convolutions "
+                   "are computed, %s (%d.%d): use GPUs of one kind",
+                   why, mine->name, mine->major, mine->minor, first->name, first->major,
+                   first->minor);
 }
 
 const dt_reducer *dt_gpus_reducer(const dt_gpus *g) {

@@ -33,6 +33,11 @@ DT_NODISCARD dt_status dt_gpus_part(const dt_gpus *whole, dt_comm *part, dt_gpus
  * Collective. auto: NCCL, or host memory if two ranks share a device, which is said. DT_EDEVICE:
  * --comm nccl with a shared device, named. DT_EUSAGE: --comm nccl without GPUs. */
 DT_NODISCARD dt_status dt_gpus_connect(dt_gpus *gpus, const dt_options *options, size_t nbytes);
+/* The failure of a back end to open, with the names of two GPUs that differ where that may be why:
+ * this rank's and rank 0's. */
+DT_NODISCARD dt_status dt_gpus_explain(const dt_gpus *gpus, dt_status status);
+/* Whether two GPUs of one host are one to NCCL. */
+bool dt_gpu_same(const dt_gpu *a, const dt_gpu *b);
 /* NULL: one rank. */
 const dt_reducer *dt_gpus_reducer(const dt_gpus *gpus);
 /* "NCCL", "MPI through host memory"; "" for one rank. */

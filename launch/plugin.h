@@ -13,7 +13,7 @@
 #include "io/err.h"
 #include "model/backend.h"
 
-enum { DT_PLUGIN_ABI = 3 };
+enum { DT_PLUGIN_ABI = 4 };
 #define DT_PLUGIN_ENTRY "dtrain_cuda_plugin"
 
 typedef struct {
@@ -34,9 +34,10 @@ typedef struct {
     const char *version;       /* of dtrain that it was built with */
     const dt_backend *backend; /* "cuda" */
 
-    /* How many devices this process sees. DT_EDEVICE with the reason when there is none that can
-     * be used: no driver, driver too old for the runtime, no device, all too old. */
-    dt_status (*count)(int *n);
+    /* How many of the devices that this process sees can be used, and which of those the rank of
+     * this number on its host takes: they are dealt out in turn. DT_EDEVICE with the reason when
+     * there is none: no driver, driver too old for the runtime, no device, all too old. */
+    dt_status (*pick)(int local_rank, int *n, int *index);
     dt_status (*gpu)(int index, dt_gpu *out);
     /* "CUDA 13.0, cuDNN 9.19.0, cuBLAS 13.1.0; driver 13.0, NCCL 2.28.9"; driver "none" without. */
     void (*libraries)(char *text, size_t nbytes);
@@ -58,6 +59,8 @@ typedef struct {
     /* seconds[calls]: of sums of n int64 on device index. Collective. DT_EDEVICE, DT_EPEER. */
     dt_status (*time_sum)(const dt_reducer *reducer, int index, size_t n, int calls,
                           double *seconds);
+    /* *seconds: of one product of n x n matrices on device index. DT_EDEVICE. */
+    dt_status (*time_product)(int index, dt_precision precision, int n, double *seconds);
 } dt_plugin;
 
 /* The one exported entry. */

@@ -6,12 +6,13 @@
 
 #include "launch/step.h"
 
-/* Steps that may be submitted and not collected. A constant, so that all ranks submit the same
- * steps before they hear of a vote to stop. */
 enum { DT_QUEUE_DEPTH = 16 };
 
 typedef struct dt_queue dt_queue;
 
+/* Steps that may be submitted and not collected: at most DT_QUEUE_DEPTH. The same on all ranks, so
+ * that they submit the same steps before they hear of a vote to stop. */
+int dt_queue_depth(const dt_queue *queue);
 /* Not collective. *out is NULL on failure: DT_EDEVICE, no memory. */
 DT_NODISCARD dt_status dt_queue_open(dt_setup *setup, dt_queue **out);
 void dt_queue_close(dt_queue **queue);

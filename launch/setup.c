@@ -241,7 +241,7 @@ static dt_status share_choices(dt_setup *s, const dt_device_config *config) {
 
 static dt_status open_device(dt_setup *s, const dt_device_config *config) {
     const dt_samples *train = &s->data->train, *test = &s->data->test;
-    DT_TRY(s->backend->open(config, &s->device));
+    DT_TRY(dt_gpus_explain(s->gpus, s->backend->open(config, &s->device)));
     DT_TRY(s->backend->load(s->device, DT_TRAIN, train->images, train->labels, train->n));
     return s->backend->load(s->device, DT_TEST, test->images, test->labels, test->n);
 }

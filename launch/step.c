@@ -164,7 +164,7 @@ static void note_phases(dt_stepper *p, const double at[DT_STEP_MOMENTS]) {
 }
 
 int dt_stepper_depth(const dt_stepper *p) {
-    return p->queue ? DT_QUEUE_DEPTH : 1;
+    return p->queue ? dt_queue_depth(p->queue) : 1;
 }
 
 dt_status dt_stepper_submit(dt_stepper *p, int64_t epoch, int64_t step, const dt_update *update,

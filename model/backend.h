@@ -86,6 +86,7 @@ typedef struct {
     const int64_t *samples; /* [n_micros][m], index into the set; -1 = no sample (weight 0) */
     int n_micros;           /* may be 0: the gradient is then 0 */
     uint32_t epoch;
+    int64_t first, rest; /* of epoch() alone: its micro-batches before and after these */
 } dt_work;
 
 /* Called, from any worker thread, once floats/sums [from, from + n) of this step are final: the
@@ -126,10 +127,12 @@ typedef struct { /* global, the same on every rank, but for at */
 } dt_step_outcome;
 
 typedef struct {
-    size_t device_bytes;     /* memory that is held on the device */
-    int64_t launches_micro;  /* kernels launched for one micro-batch that is not the last */
-    int64_t launches_last;   /* ... for the last one, with all-reduce and update */
-    int64_t launches_replay; /* what the host launches a step when graphs are replayed: graphs */
+    size_t device_bytes; /* memory that is held on the device */
+    /* [0]: of one micro-batch that is not the last, [1]: of the last one, with sums and update */
+    int64_t
+        calls[2]; /* kernels of its own, and calls of cuDNN and cuBLAS, which may launch several */
+    int64_t nodes[2]; /* of the graph that is replayed: all kernels, copies, fills; 0: none is */
+    int64_t graphs;   /* that the host launches a step, one of each kind */
 } dt_device_usage;
 
 typedef struct dt_device dt_device; /* each back end has its own */
@@ -188,15 +191,20 @@ typedef struct dt_backend {
      * line breaks that config.choices takes on every rank. Rank 0 calls it before open().
      * DT_EDEVICE: no deterministic engine. */
     dt_status (*choose)(const dt_device_config *config, char *text, size_t nbytes);
-    /* This rank's micro-batches of a whole epoch, in the order of its steps: gathered and uploaded
-     * while what is queued goes on. Two epochs are held: the one that is trained and the next. The
-     * list is read before it returns. A list longer than config.epoch_micros needs an empty queue,
-     * as memory for it waits for the device. */
+    /* This rank's micro-batches of a whole epoch, in the order of its steps, at once or in parts
+     * that follow one another: gathered, and uploaded with the last part (rest 0), while what is
+     * queued goes on. Two epochs are held: the one that is trained and the next. The list is read
+     * before it returns. A list longer than config.epoch_micros needs an empty queue, as memory for
+     * it waits for the device. */
     dt_status (*epoch)(dt_device *device, const dt_work *work);
     /* Enqueue one step with its all-reduce (config.reduce) and update. Collective. At most
      * DT_MAX_QUEUED steps may be queued and not collected. After a step whose gradient was bad all
      * later updates are no-ops. */
     dt_status (*step)(dt_device *device, const dt_queued_step *step);
+    /* How many steps of n_micros micro-batches, 1 or more, can be queued and not one launch waits
+     * for room, though the sums of the first of them never come: a launch that waits could not be
+     * ended. By the network, and by whether there are sums. NULL: DT_MAX_QUEUED. */
+    int (*depth)(const dt_device *device, int n_micros);
     /* The oldest step that was not collected: *done tells whether it is finished; with wait, until
      * it is. DT_EDIVERGED when its gradient was bad, as for update(). */
     dt_status (*collect)(dt_device *device, bool wait, bool *done, dt_step_outcome *out);

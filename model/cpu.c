@@ -265,7 +265,7 @@ static dt_status cpu_fingerprint(dt_device *d, int worker, const int64_t *sample
                                  char hex[65]) {
     const cpu_worker *w = &d->workers[worker];
     dt_sha256_state *hash;
-    d->one = (dt_work){samples, 1, epoch};
+    d->one = (dt_work){.samples = samples, .n_micros = 1, .epoch = epoch};
     d->work = &d->one;
     d->context = &d->set[DT_TRAIN];
     d->only_worker = worker;

@@ -19,6 +19,14 @@ dt_status cuda_check(cudaError_t error, const char *what) {
                    (int)error);
 }
 
+bool cuda_is_pending(cudaError_t error) {
+    if (error != cudaErrorNotReady)
+        return false;
+    cudaError_t last = cudaGetLastError();
+    (void)last;
+    return true;
+}
+
 dt_status cuda_take(dt_device *d, size_t nbytes, void *out) {
     char what[96];
     void *block, **blocks = realloc(d->blocks, (size_t)(d->n_blocks + 1) * sizeof *blocks);
@@ -191,12 +199,12 @@ static dt_status fill_constants(dt_device *d) {
     float table[256];
     dt_input_table(d->config.mean, d->config.std, table);
     DT_TRY(cuda_take(d, sizeof table, &d->plan.table));
+    DT_TRY(cuda_check(cudaMemsetAsync(d->control, 0, sizeof *d->control, d->main),
+                      "the device cannot be written"));
     DT_TRY(cuda_check(
         cudaMemcpyAsync(d->plan.table, table, sizeof table, cudaMemcpyHostToDevice, d->main),
         "the device cannot be written"));
-    DT_TRY(cuda_check(cudaMemsetAsync(d->control, 0, sizeof *d->control, d->main),
-                      "the device cannot be written"));
-    return cuda_check(cudaStreamSynchronize(d->main), "the device failed");
+    return cuda_check(cudaStreamSynchronize(d->main), "the device failed"); /* table ends here */
 }
 
 static dt_status make_device(dt_device *d) {
@@ -308,7 +316,9 @@ static dt_status begin_chunk(dt_device *d, dt_set set, const dt_work *work, int 
     size_t at = (size_t)first * (size_t)d->config.micro_batch;
     *n = work->n_micros - first < CUDA_CHUNK ? work->n_micros - first : CUDA_CHUNK;
     s->epoch = work->epoch;
-    DT_TRY(cuda_source_fill(d, s, set, work->samples + at, *n, d->main));
+    const dt_work chunk = {.samples = work->samples + at, .n_micros = *n};
+    DT_TRY(cuda_source_gather(d, s, set, &chunk));
+    DT_TRY(cuda_source_upload(d, s, d->main));
     cuda_work todo = cuda_source_work(d, s);
     todo.reset = first == 0;
     return cuda_check(cuda_begin(d->control, &todo, head, d->main), "a kernel cannot be launched");
@@ -437,14 +447,14 @@ static void cuda_describe(char *text, size_t nbytes) {
 }
 
 static void cuda_usage(const dt_device *d, dt_device_usage *out) {
-    int64_t replayed = (d->graphs[0] ? 1 : 0) + (d->graphs[1] ? 1 : 0);
     size_t row = (size_t)d->config.micro_batch * (9 + dt_shape_size(d->config.net->in));
-    *out = (dt_device_usage){.device_bytes = d->bytes,
-                             .launches_micro = d->nodes[0],
-                             .launches_last = d->nodes[1],
-                             .launches_replay = replayed};
-    for (int i = 0; i < 2; i++)
+    *out = (dt_device_usage){.device_bytes = d->bytes};
+    for (int i = 0; i < 2; i++) {
+        out->calls[i] = d->calls[i];
+        out->nodes[i] = d->nodes[i];
+        out->graphs += d->graphs[i] ? 1 : 0;
         out->device_bytes += (size_t)(d->epochs[i].capacity + d->chunk[i].capacity) * row;
+    }
 }
 
 const dt_backend dt_backend_cuda = {
@@ -464,6 +474,7 @@ const dt_backend dt_backend_cuda = {
     .describe = cuda_describe,
     .choose = cuda_choose,
     .epoch = cuda_epoch,
+    .depth = cuda_depth,
     .step = cuda_step,
     .collect = cuda_collect,
     .idle = cuda_idle,

@@ -37,10 +37,16 @@ dt_status cuda_source_open(dt_device *d, cuda_source *s, int64_t capacity) {
     return cuda_check(cudaMalloc((void **)&s->device, nbytes), "no device memory for samples");
 }
 
-static void gather(const dt_device *d, cuda_source *s, dt_set set, const int64_t *samples) {
-    size_t n = rows_of(d, s->n_micros), pixels = pixels_of(d);
-    uint8_t *labels = s->host + n * sizeof *samples, *images = labels + n;
-    memcpy(s->host, samples, n * sizeof *samples);
+/* The rows of micro-batches [first, first + n_micros) of the source's. */
+static void gather(const dt_device *d, cuda_source *s, dt_set set, const dt_work *work) {
+    size_t all = rows_of(d, s->n_micros), n = rows_of(d, work->n_micros), pixels = pixels_of(d);
+    size_t from = rows_of(d, work->first);
+    const int64_t *samples = work->samples;
+    uint8_t *numbers = s->host + from * sizeof *samples;
+    uint8_t *labels = s->host + all * sizeof *samples + from;
+    uint8_t *images = s->host + all * (sizeof *samples + 1) + from * pixels;
+    if (n > 0)
+        memcpy(numbers, samples, n * sizeof *samples);
     for (size_t i = 0; i < n; i++, images += pixels) {
         labels[i] = 0;
         if (samples[i] < 0) {
@@ -52,13 +58,18 @@ static void gather(const dt_device *d, cuda_source *s, dt_set set, const int64_t
     }
 }
 
-dt_status cuda_source_fill(dt_device *d, cuda_source *s, dt_set set, const int64_t *samples,
-                           int64_t n_micros, cudaStream_t stream) {
-    DT_TRY(cuda_check(cudaEventSynchronize(s->uploaded), "an upload failed"));
-    s->n_micros = n_micros;
-    gather(d, s, set, samples);
-    if (n_micros > 0)
-        DT_TRY(cuda_check(cudaMemcpyAsync(s->device, s->host, bytes_of(d, n_micros),
+dt_status cuda_source_gather(dt_device *d, cuda_source *s, dt_set set, const dt_work *work) {
+    if (work->first == 0) { /* the last upload from this memory, long ago */
+        DT_TRY(cuda_check(cudaEventSynchronize(s->uploaded), "an upload failed"));
+        s->n_micros = work->n_micros + work->rest;
+    }
+    gather(d, s, set, work);
+    return DT_OK;
+}
+
+dt_status cuda_source_upload(dt_device *d, cuda_source *s, cudaStream_t stream) {
+    if (s->n_micros > 0)
+        DT_TRY(cuda_check(cudaMemcpyAsync(s->device, s->host, bytes_of(d, s->n_micros),
                                           cudaMemcpyHostToDevice, stream),
                           "samples cannot be uploaded"));
     return cuda_check(cudaEventRecord(s->uploaded, stream), "an event cannot be recorded");

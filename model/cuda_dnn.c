@@ -408,7 +408,10 @@ dt_status conv_choose(const conv_place *place, const conv_spec *spec, char text[
     conv_plan_free(&p);
     if (status == DT_OK && !found) {
         static const char *const names[] = {"f32", "bf16", "tf32"};
-        return dt_fail(DT_EDEVICE, "cuDNN has no deterministic engine for the %s of %s in %s",
+        return dt_fail(DT_EDEVICE,
+                       "cuDNN has no deterministic engine for the %s of %s in %s on this GPU: give "
+                       "the layer another kernel or number of channels, or another --precision, or "
+                       "--device cpu",
                        conv_pass_names[spec->pass], spec->layer->name, names[spec->precision]);
     }
     return status;

@@ -53,7 +53,7 @@ typedef struct {
     uint8_t *host, *device;
     int64_t capacity, n_micros; /* micro-batches */
     uint32_t epoch;
-    bool held, awaited; /* the main stream waits for the upload */
+    bool held, awaited; /* it is whole; the main stream waits for the upload */
     cudaEvent_t uploaded;
 } cuda_source;
 
@@ -93,13 +93,16 @@ struct dt_device {
     } clock;
     cudaGraphExec_t graphs[2]; /* one micro-batch; the last, with sums over ranks and update */
     bool is_warm[2];           /* was launched piece by piece */
-    int64_t launches, nodes[2];
-    bool range_open; /* the profiler's range of an epoch */
+    int64_t launches, calls[2], nodes[2]; /* see dt_device_usage */
+    bool range_open;                      /* the profiler's range of an epoch */
     uint32_t range_epoch;
     uint64_t range;
 };
 
 DT_NODISCARD dt_status cuda_check(cudaError_t error, const char *what);
+/* Whether a poll says "not yet". The runtime may keep that as its last error, which launches of
+ * kernels ask for: it is forgotten. */
+bool cuda_is_pending(cudaError_t error);
 /* Device memory that lives as long as the device; its address is a multiple of 256. */
 DT_NODISCARD dt_status cuda_take(dt_device *d, size_t nbytes, void *out);
 
@@ -121,14 +124,16 @@ cuda_scalars cuda_scalars_of(const dt_optim_config *optim, const dt_update *upda
 /* cuda_data.c */
 DT_NODISCARD dt_status cuda_source_open(dt_device *d, cuda_source *s, int64_t capacity);
 void cuda_source_close(cuda_source *s);
-/* Micro-batches of work, from samples [n_micros][m] of a set, are gathered and uploaded. */
-DT_NODISCARD dt_status cuda_source_fill(dt_device *d, cuda_source *s, dt_set set,
-                                        const int64_t *samples, int64_t n_micros,
-                                        cudaStream_t stream);
+/* Micro-batches of a set are gathered in host memory, the first of them, those between, the last.
+ */
+DT_NODISCARD dt_status cuda_source_gather(dt_device *d, cuda_source *s, dt_set set,
+                                          const dt_work *work);
+DT_NODISCARD dt_status cuda_source_upload(dt_device *d, cuda_source *s, cudaStream_t stream);
 cuda_work cuda_source_work(const dt_device *d, const cuda_source *s);
 
 /* cuda_step.c */
 DT_NODISCARD dt_status cuda_epoch(dt_device *d, const dt_work *work);
+int cuda_depth(const dt_device *d, int n_micros);
 DT_NODISCARD dt_status cuda_step(dt_device *d, const dt_queued_step *step);
 DT_NODISCARD dt_status cuda_collect(dt_device *d, bool wait, bool *done, dt_step_outcome *out);
 DT_NODISCARD dt_status cuda_idle(dt_device *d, bool *idle);

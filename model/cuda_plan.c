@@ -212,8 +212,11 @@ static dt_status segment_memory(dt_device *d) {
         status = cuda_check(
             cudaMemcpyAsync(plan->segments, table, nbytes, cudaMemcpyHostToDevice, d->main),
             "the plan cannot be copied to the device");
-    free(table); /* pageable memory is read before the call returns */
-    return status;
+    /* A device may read pageable memory when the copy runs, not when it is queued. Nothing of other
+     * ranks is queued yet that could keep this from returning. */
+    dt_status waited = cuda_check(cudaStreamSynchronize(d->main), "the device failed");
+    free(table);
+    return status == DT_OK ? waited : status;
 }
 
 static dt_status tensor_memory(dt_device *d) {

@@ -10,6 +10,8 @@
 #include "io/clock.h"
 #include "model/cuda_impl.h"
 
+enum { DRIVER_LAUNCHES = 512 }; /* half of what is seen to fit */
+
 /* Memory for both epochs that are held. Taking and freeing it waits for the device, which waits for
  * the other ranks: so both are opened before a step is queued. */
 static dt_status open_sources(dt_device *d, int64_t capacity) {
@@ -29,18 +31,22 @@ static dt_status open_sources(dt_device *d, int64_t capacity) {
 /* Two epochs are held: the one that is trained and the next. */
 dt_status cuda_epoch(dt_device *d, const dt_work *work) {
     cuda_source *s = &d->epochs[work->epoch % 2];
-    if (s->capacity < work->n_micros || s->capacity == 0)
-        DT_TRY(open_sources(d, work->n_micros > 0 ? work->n_micros : 1));
-    s->held = true;
-    s->awaited = false;
+    int64_t all = work->first + work->n_micros + work->rest;
+    if (s->capacity < all || s->capacity == 0)
+        DT_TRY(open_sources(d, all > 0 ? all : 1));
+    s->held = s->awaited = false;
     s->epoch = work->epoch;
+    nvtxRangePushA("gather");
+    dt_status status = cuda_source_gather(d, s, DT_TRAIN, work);
+    nvtxRangePop();
+    if (status != DT_OK || work->rest > 0)
+        return status;
     /* What is queued may read the epoch that was there. */
     DT_TRY(cuda_check(cudaEventRecord(d->used, d->main), "an event cannot be recorded"));
     DT_TRY(cuda_check(cudaStreamWaitEvent(d->copy, d->used, 0), "a stream cannot wait"));
-    nvtxRangePushA("upload");
-    dt_status status = cuda_source_fill(d, s, DT_TRAIN, work->samples, work->n_micros, d->copy);
-    nvtxRangePop();
-    return status;
+    DT_TRY(cuda_source_upload(d, s, d->copy));
+    s->held = true;
+    return DT_OK;
 }
 
 static dt_status begin(dt_device *d, const dt_queued_step *step) {
@@ -94,8 +100,10 @@ static dt_status capture(dt_device *d, bool last) {
     if (status == DT_OK)
         status = cuda_check(cudaGraphGetNodes(graph, NULL, &n_nodes), "a graph cannot be read");
     if (status == DT_OK)
-        status = cuda_check(cudaGraphInstantiate(&d->graphs[last], graph, 0),
-                            "a graph cannot be made ready");
+        /* sums keep their stream's priority; without the flag all has that of the main stream */
+        status = cuda_check(
+            cudaGraphInstantiate(&d->graphs[last], graph, cudaGraphInstantiateFlagUseNodePriority),
+            "a graph cannot be made ready");
     d->nodes[last] = (int64_t)n_nodes;
     if (graph)
         cudaGraphDestroy(graph);
@@ -115,7 +123,7 @@ static dt_status run(dt_device *d, bool last) {
     int64_t before = d->launches;
     if (!replay) {
         DT_TRY(cuda_micro(d, last));
-        d->nodes[last] = d->launches - before;
+        d->calls[last] = d->launches - before;
         d->is_warm[last] = true;
         return DT_OK;
     }
@@ -137,6 +145,25 @@ static void mark_epoch(dt_device *d, const dt_queued_step *step) {
     d->range = nvtxRangeStartA(name);
     d->range_epoch = step->epoch;
     d->range_open = true;
+}
+
+/* More than what cuda_micro() enqueues, last or not: cuDNN and cuBLAS take several kernels for some
+ * of their work, and events need room as well. */
+static int most_launches(const dt_device *d) {
+    int n = 10 + 5 * d->plan.n_ranges;
+    for (int i = 0; i < d->plan.n_ops; i++)
+        n += d->plan.ops[i].layer->kind == DT_CONV ? 13
+             : d->plan.ops[i].layer->kind == DT_FC ? 8
+                                                   : 2;
+    return n;
+}
+
+/* Drivers hold about a thousand launches: the next one waits until one has ended, and those behind
+ * the sum of a lost peer never do. The sums come in the last micro-batch of a step. */
+int cuda_depth(const dt_device *d, int n_micros) {
+    int micro = most_launches(d), room = DRIVER_LAUNCHES - micro;
+    int depth = 1 + (room > 0 ? room / (micro * (n_micros > 0 ? n_micros : 1)) : 0);
+    return depth < DT_MAX_QUEUED && d->config.reduce ? depth : DT_MAX_QUEUED;
 }
 
 static dt_status enqueue(dt_device *d, const dt_queued_step *step) {
@@ -203,7 +230,7 @@ dt_status cuda_collect(dt_device *d, bool wait, bool *done, dt_step_outcome *out
         return dt_fail(DT_EDEVICE, "no step is queued");
     size_t slot = (size_t)(d->n_collected % DT_MAX_QUEUED);
     cudaError_t error = wait ? cudaEventSynchronize(d->done[slot]) : cudaEventQuery(d->done[slot]);
-    if (error == cudaErrorNotReady)
+    if (cuda_is_pending(error))
         return DT_OK;
     DT_TRY(cuda_check(error, "a step failed on the device"));
     const cuda_outcome *from = &d->collected[slot];
@@ -221,7 +248,7 @@ dt_status cuda_idle(dt_device *d, bool *idle) {
     *idle = true;
     for (int i = 0; i < 3; i++) {
         cudaError_t error = cudaStreamQuery(streams[i]);
-        if (error == cudaErrorNotReady)
+        if (cuda_is_pending(error))
             *idle = false;
         else
             DT_TRY(cuda_check(error, "the device failed"));

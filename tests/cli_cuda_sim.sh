@@ -71,6 +71,8 @@ same "host memory" "$(train 2 --comm mpi)"
 same "host memory, plain" "$(train 2 --comm mpi --no-graph)"
 same "two ranks on one device" "$(SIMDEV_DEVICES=1 train 2)"
 check "... which is said in one line" test "$(grep -c 'share one GPU' told)" = 1
+same "two parts of one device, each with a UUID" "$(SIMDEV_SAME_DEVICE=2 train 2)"
+check "... which NCCL takes for one too" test "$(grep -c 'share one GPU' told)" = 1
 code=0
 SIMDEV_DEVICES=1 train 2 --comm nccl >/dev/null || code=$?
 check "... and refused with --comm nccl" test "$code" = 5 -a "$(grep -c 'share one GPU' told)" -ge 1
@@ -107,13 +109,20 @@ for old in SIMDEV_CUDNN=91000 SIMDEV_NCCL=22100 SIMDEV_DRIVER=12080 SIMDEV_CAPAB
     esac
     check "... with the reason" grep -q "$words" told
 done
+same "a GPU that is too old beside one that is not" "$(SIMDEV_CAPABILITY=70,80 SIMDEV_DEVICES=2 train 1)"
+same "polls that leave an error behind" "$(SIMDEV_NOT_READY=1 train 2)"
+code=0
+SIMDEV_CAPABILITY=80,90 train 2 >/dev/null || code=$?
+check "another kind of GPU without the chosen engine: exit 5, not $code" test "$code" = 5
+check "... with both names" grep -Eq "rank 1 .*simdev \(CPU\) \(9\.0\).*rank 0's.*simdev \(CPU\) \(8\.0\)" told
 same "no clock rate" "$(SIMDEV_FAIL=cudaDeviceGetAttribute:1 train 1)"
 
 # A call that fails has its sentence and its exit code, and nobody hangs.
 # Two sums a step; the fourth is amid the capture of the graph.
 options[${#options[@]} - 1]="conv 8 3; relu; pool 2; fc 64; relu; fc 10"
 for call in cudaMalloc:1 ncclGetUniqueId:1@0 ncclCommInitRank:1@1 ncclAllReduce:4 ncclAllReduce:1@1 cudnnBackendExecute:5@1 \
-    cublasSgemm:2 cudaGraphLaunch:2@1; do
+    cublasSgemm:2 cudaGraphLaunch:2@1 cudaGetDeviceCount:1@1 cudaEventQuery:2@1 cudaGraphGetNodes:1@1 \
+    ncclCommGetAsyncError:1@1 ncclCommGetAsyncError:9@0 cudnnBackendGetAttribute:1@0 cudnnSetStream:1@1; do
     code=0
     SIMDEV_FAIL=$call timeout 60 "$SRC/tests/simdev/run" "$MPIRUN" -np 2 "$DTRAIN" --device cuda "${options[@]}" --out "fail.$call" \
         --quiet >said 2>told || code=$?
@@ -127,4 +136,9 @@ SIMDEV_FAIL=ncclCommFinalize:1@1,ncclCommAbort:1@1 timeout 60 "$SRC/tests/simdev
     "${options[@]}" --out hangs --quiet 2>told || code=$?
 check "NCCL does not let go: exit 6, not $code" test "$code" = 6
 check "... with a sentence" grep -q 'rank 1.*NCCL does not let go' told
+code=0
+SIMDEV_FAIL=ncclCommDestroy:1@1 timeout 60 "$SRC/tests/simdev/run" "$MPIRUN" -np 2 "$DTRAIN" --device cuda \
+    "${options[@]}" --out hangs2 --quiet 2>told || code=$?
+check "NCCL hangs in its very end: exit 6, not $code" test "$code" = 6
+check "... with that sentence" grep -q 'rank 1.*NCCL does not let go' told
 finish

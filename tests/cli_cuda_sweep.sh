@@ -13,7 +13,7 @@ fi
 python3 "$SRC/tests/make_data.py" --train 200 --test 64 data >/dev/null
 options=(--data data --epochs 2 --batch 32 --micro-batch 16 --device cuda --model "conv 4 3; relu; pool 2; fc 10")
 sim() { "$SRC/tests/simdev/run" "$@"; }
-sweep() { sim "$MPIRUN" -np 2 "$DTRAIN" sweep "${options[@]}" --seeds 2 --repeats 1 --json "$@" >cells 2>said; }
+sweep() { SIMDEV_NOT_READY=1 sim "$MPIRUN" -np 2 "$DTRAIN" sweep "${options[@]}" --seeds 2 --repeats 1 --json "$@" >cells 2>said; }
 check "a sweep" sweep --samples 60,160 --scaling strong --out s
 sim "$DTRAIN" "${options[@]}" --samples 160 --out run --json >run.json 2>said || true
 cat >facts.py <<'PY'

@@ -21,7 +21,8 @@ for line in 'sums between GPUs, 2 ranks' 'cuda_contract' 'cuda_ops bf16' 'tf32, 
     'bf16: graph and plain launches' 'two ranks on one GPU' 'refused by name' "the CPU's"; do
     check "ok: $line" grep -q "^ok .*$line" report
 done
-check "a bench" grep -q 'launches a step: 2 graphs, or' report
+check "a bench" grep -q 'launches a step: 2 graphs, of [1-9]' report
+check "... and shares of what tensor cores do" grep -Eq '^  tf32 .* [0-9.]+ %$' report
 [ "$n_failed" -eq 0 ] || cat report said >&2
 export SIMDEV_FAIL=cudaGraphLaunch:1
 check "a failure is one" eval '! script broken'

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # timeout: 600
-# tier: all
 # cli_mutants.sh: mistakes planted in the CUDA back end, one at a time; the simulated device must catch each of them.
 #
 # A mutant is one source with one line changed. It is compiled, linked with the build's other objects, and trains for a few
@@ -46,8 +45,11 @@ compile() { # FILE: the changed source in tree/FILE becomes mutant.o, and kernel
     esac
 }
 link() { # FILE: libdtrain_cuda.so of all objects, with the mutant's in place of FILE's
-    local objects=() object
+    local objects=() object source
     while IFS= read -r object; do
+        source=${object#"$build/CMakeFiles/dt_cuda.dir/"} source=${source%.o}
+        [ "$source" != "${object%.o}" ] || source=model/$(basename "$object" .o).cu
+        [ -e "$SRC/$source" ] || continue # of a file that was moved since
         case $object in
         */"$1".o | */cuda/"$(basename "$1" .cu)".o) ;;
         *) objects+=("$object") ;;

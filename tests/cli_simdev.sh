@@ -28,7 +28,7 @@ check() {
 
 for SIMDEV_SCHED in eager lazy random; do
     export SIMDEV_SCHED
-    for right in streams graph kernels math narrow poll_event; do
+    for right in streams graph priorities kernels math narrow poll_event pageable; do
         check "$right" 0 ''
     done
     check missing_wait 86 'race: .*add_kernel.*with no order|race: .*fill_kernel.*with no order'
@@ -36,6 +36,7 @@ for SIMDEV_SCHED in eager lazy random; do
     check not_waited 86 'race: .*fill_kernel.* writes .*with no order'
     check pinned_reused 86 'race: copy .*with no order'
     check graph_unjoined 86 'does not wait for'
+    check priorities_lost 86 'streams of priority 0 and -5'
     check wait_in_capture 86 'during a capture'
     check collide 86 'race within .*collide_kernel'
     check no_barrier 86 'shared memory'
@@ -49,6 +50,11 @@ for SIMDEV_SCHED in eager lazy random; do
     check wrong_kind 86 'destination is host, source is device'
     check destroyed_stream 86 'does not exist or was destroyed'
     check host_access 139 'follows a device pointer'
+    if [ $SIMDEV_SCHED = lazy ]; then # CUDA allows either
+        check pageable_freed 86 'pageable memory was changed or freed'
+    else
+        check pageable_freed 0 ''
+    fi
 done
 
 # planned failures: the n-th call, with the error that CUDA would give

@@ -1,10 +1,12 @@
-/* The real cuDNN plans every convolution of the presets, every pass and precision, for GPUs that
- * are not here, from descriptions of them; what it planned is planned again from its name.
+/* The real cuDNN plans every convolution of the presets and of the networks that the tests train on
+ * a GPU (odd shapes, tiny micro-batches), every pass and precision, for GPUs that are not here,
+ * from descriptions of them; what it planned is planned again from its name.
  *
  * The descriptions are written from public data sheets, not read from cards. Planning shows that a
  * deterministic engine exists and which workspace it asks for. It runs nothing. */
 #include "model/cuda_dnn.h"
-#include "tests/t.h"
+#include "tests/contract.h"
+#include "tests/ops_table.h"
 
 typedef struct {
     const char *name;
@@ -18,6 +20,7 @@ static const gpu gpus[] = {
     {"NVIDIA GeForce RTX 3060 Laptop GPU", 860, 30, 101376, 16, 1536, 6226378752, 3145728},
     {"NVIDIA L40S", 890, 142, 101376, 24, 1536, 47576711168, 100663296},
     {"NVIDIA H100 80GB HBM3", 900, 132, 232448, 32, 2048, 85028765696, 52428800},
+    {"NVIDIA GeForce RTX 5090", 1200, 170, 101376, 24, 1536, 34190917632, 100663296},
     {"NVIDIA B200", 1000, 148, 232448, 32, 2048, 191000000000, 132644864},
 };
 
@@ -53,9 +56,9 @@ static void plan(const gpu *g, const conv_place *place, const conv_spec *spec) {
     conv_plan_free(&p);
 }
 
-static void plan_net(const gpu *g, const conv_place *place, const char *words, int m) {
+static void plan_net(const gpu *g, const conv_place *place, const char *words, dt_shape in, int m) {
     dt_net *net;
-    T_OK(dt_net_parse(words, (dt_shape){1, 28, 28}, &net));
+    T_OK(dt_net_parse(words, in, &net));
     for (int i = 0; i < net->n_layers; i++)
         for (int k = 0; net->layers[i].kind == DT_CONV && k < CONV_N_PASSES * 3; k++) {
             conv_spec spec = {.layer = &net->layers[i],
@@ -68,6 +71,19 @@ static void plan_net(const gpu *g, const conv_place *place, const char *words, i
                 plan(g, place, &spec);
         }
     dt_net_free(&net);
+}
+
+/* What users train, and what the tests train that tests/gpu.sh runs on a GPU. */
+static void plan_all(const gpu *g, const conv_place *place) {
+    static const int sizes[] = {32, 64, 128, 256};
+    const dt_shape digits = {1, 28, 28}, other = {1, 9, 14}; /* contract_augment()'s */
+    for (const dt_net_preset *s = dt_net_presets; s->name; s++)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            plan_net(g, place, s->name, digits, sizes[i]);
+    for (size_t i = 0; i < sizeof ops_table / sizeof *ops_table; i++)
+        plan_net(g, place, ops_table[i].spec, ops_table[i].in, ops_table[i].micro_batch);
+    plan_net(g, place, contract_spec, contract_in, rig_config().micro_batch);
+    plan_net(g, place, contract_spec, other, rig_config().micro_batch);
 }
 
 /* What cuDNN cannot do is refused in words. */
@@ -94,10 +110,7 @@ int main(void) {
         T_OK(status);
         if (status != DT_OK)
             continue;
-        for (const dt_net_preset *s = dt_net_presets; s->name; s++) {
-            plan_net(&gpus[i], &place, s->name, 128);
-            plan_net(&gpus[i], &place, s->name, 64);
-        }
+        plan_all(&gpus[i], &place);
         if (i == 0)
             refusals(&place);
         conv_place_free(&place);

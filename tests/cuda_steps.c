@@ -10,11 +10,8 @@
 #include <time.h>
 #include "io/clock.h"
 #include "model/cuda_dnn.h"
-#include "tests/rig.h"
+#include "tests/contract.h"
 
-static const char spec[] =
-    "conv 4 3; relu; pool 2; conv 6 3; pool 2; relu; dropout 0.3; fc 16; relu; fc 10";
-static const dt_shape shape = {1, 12, 12};
 enum { MICROS = 6, M = 8 };
 
 /* Steps of an epoch: the first micro-batch and how many. The last step is idle on this rank. */
@@ -63,6 +60,19 @@ static void check_times(const dt_step_outcome *out, double submitted) {
     T_CHECK(last <= dt_now() + 1e-6);
 }
 
+/* In parts of this many micro-batches. */
+static dt_status give_epoch(rig *r, const dt_work *work, int size) {
+    for (int first = 0; first < MICROS; first += size) {
+        dt_work part = *work;
+        part.samples += first * M;
+        part.n_micros = size;
+        part.first = first;
+        part.rest = MICROS - first - size;
+        DT_TRY(r->be->epoch(r->device, &part));
+    }
+    return DT_OK;
+}
+
 /* All steps of an epoch are queued, and collected while those of the next one are. */
 static dt_status train_queued(rig *r, trace *t) {
     int64_t samples[MICROS * M];
@@ -71,7 +81,7 @@ static dt_status train_queued(rig *r, trace *t) {
     bool done;
     for (int epoch = 0; epoch < N_EPOCHS; epoch++) {
         dt_work work = work_of(r, samples, epoch);
-        DT_TRY(r->be->epoch(r->device, &work));
+        DT_TRY(give_epoch(r, &work, epoch % 2 ? 2 : MICROS));
         memset(samples, 0x55, sizeof samples); /* the list was read */
         for (int i = 0; i < N_STEPS - 1; i++, n++) {
             dt_queued_step step = {(uint32_t)epoch, steps[i][0], steps[i][1], update_of(n), n == 4};
@@ -92,6 +102,7 @@ static dt_status train_queued(rig *r, trace *t) {
 
 static void test_same_bits(bool exact) {
     static trace want, got;
+    int64_t calls[2] = {0};
     for (int graph = 0; graph < 2; graph++) {
         rig r;
         dt_device_config config = rig_config();
@@ -99,15 +110,20 @@ static void test_same_bits(bool exact) {
         config.exact = exact;
         memset(&want, 0, sizeof want);
         memset(&got, 0, sizeof got);
-        T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+        T_OK(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config));
         train_plainly(&r, &want);
         T_OK(r.be->set_state(r.device, r.params, NULL));
         T_OK(train_queued(&r, &got));
         T_CHECK(memcmp(&want, &got, sizeof want) == 0);
         dt_device_usage usage;
         r.be->usage(r.device, &usage);
-        T_CHECK(usage.launches_micro > 10 && usage.launches_last > usage.launches_micro);
-        T_CHECK(usage.launches_replay == (graph ? 2 : 0));
+        T_CHECK(usage.calls[0] > 10 && usage.calls[1] > usage.calls[0]);
+        T_CHECK(usage.graphs == (graph ? 2 : 0));
+        for (int i = 0; i < 2; i++) { /* one count each, whichever way it runs */
+            calls[i] = graph ? calls[i] : usage.calls[i];
+            T_CHECK(usage.calls[i] == calls[i]);
+            T_CHECK(graph ? usage.nodes[i] >= calls[i] : usage.nodes[i] == 0);
+        }
         T_CHECK(usage.device_bytes > r.net->n_params * 16);
         T_CHECK(usage.device_bytes < CONV_WORKSPACE_MAX + (64 << 20));
         rig_close(&r);
@@ -123,7 +139,7 @@ static void test_stopped(void) {
     bool done = false;
     dt_step_outcome out;
     config.graph = true;
-    T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+    T_OK(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config));
     dt_work work = work_of(&r, samples, 0);
     T_OK(r.be->epoch(r.device, &work));
     for (int i = 0; i < 3; i++) {
@@ -172,7 +188,7 @@ static void test_hung(void) {
     const dt_reducer reducer = {.sum_i64 = hanging_sum, .captures = true};
     dt_device_config config = rig_config();
     config.reduce = &reducer;
-    T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+    T_OK(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config));
     dt_work work = work_of(&r, samples, 0);
     T_OK(r.be->epoch(r.device, &work));
     atomic_store(&is_held, true);
@@ -199,11 +215,44 @@ static void test_hung(void) {
     rig_close(&r);
 }
 
+/* Behind a sum that does not come, as many steps are queued as the back end says it can take, and
+ * no launch waits for room: SIMDEV_QUEUE ends the double's queue where drivers end theirs at the
+ * soonest. */
+static void test_crowded(bool graph) {
+    rig r;
+    int64_t samples[MICROS * M];
+    bool done = false, idle = false;
+    dt_step_outcome out;
+    const dt_reducer reducer = {.sum_i64 = hanging_sum, .captures = true};
+    dt_device_config config = rig_config();
+    config.graph = graph;
+    config.reduce = &reducer;
+    T_OK(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config));
+    dt_work work = work_of(&r, samples, 0);
+    T_OK(r.be->epoch(r.device, &work));
+    int depth = r.be->depth(r.device, MICROS);
+    T_CHECK(depth >= 1 && depth <= r.be->depth(r.device, 1));
+    T_CHECK(r.be->depth(r.device, 1) >= 2 && r.be->depth(r.device, 1000) == 1);
+    setenv("SIMDEV_QUEUE", "512", 1);
+    atomic_store(&is_held, true);
+    for (int i = 0; i < depth; i++) {
+        dt_queued_step step = {0, 0, MICROS, update_of(i), false};
+        T_OK(r.be->step(r.device, &step));
+    }
+    atomic_store(&is_held, false);
+    for (int i = 0; i < depth; i++)
+        T_OK(r.be->collect(r.device, true, &done, &out));
+    unsetenv("SIMDEV_QUEUE");
+    while (!idle)
+        T_OK(r.be->idle(r.device, &idle));
+    rig_close(&r);
+}
+
 static void test_misuse(void) {
     rig r;
     int64_t samples[MICROS * M];
     dt_device_config config = rig_config();
-    T_OK(rig_open(&r, &dt_backend_cuda, spec, shape, config));
+    T_OK(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config));
     dt_work work = work_of(&r, samples, 0);
     T_OK(r.be->epoch(r.device, &work));
     dt_queued_step step = {0, 5, 2, update_of(0), false};
@@ -212,14 +261,29 @@ static void test_misuse(void) {
     T_FAILS(r.be->step(r.device, &step), DT_EDEVICE, "not loaded");
     rig_close(&r);
     config.choices = "1 conv1.f=0";
-    T_FAILS(rig_open(&r, &dt_backend_cuda, spec, shape, config), DT_EDEVICE,
+    T_FAILS(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config), DT_EDEVICE,
             "no engine was chosen");
     T_CHECK(r.device == NULL);
     rig_close(&r);
     config.choices = NULL;
     config.index = 99;
-    T_FAILS(rig_open(&r, &dt_backend_cuda, spec, shape, config), DT_EDEVICE, "cannot be used");
+    T_FAILS(rig_open(&r, &dt_backend_cuda, contract_spec, contract_in, config), DT_EDEVICE,
+            "cannot be used");
     rig_close(&r);
+}
+
+/* A step that is polled for, and a look at what is still queued. */
+static dt_status poll_once(rig *r) {
+    int64_t samples[MICROS * M];
+    bool done = false, idle;
+    dt_step_outcome out;
+    dt_work work = work_of(r, samples, 0);
+    dt_queued_step step = {0, 0, 1, update_of(1), false};
+    DT_TRY(r->be->epoch(r->device, &work));
+    DT_TRY(r->be->step(r->device, &step));
+    while (!done)
+        DT_TRY(r->be->collect(r->device, false, &done, &out));
+    return r->be->idle(r->device, &idle);
 }
 
 static dt_status run_all(rig *r, trace *t) {
@@ -229,13 +293,14 @@ static dt_status run_all(rig *r, trace *t) {
     dt_device_config config = rig_config();
     dt_eval eval = {0};
     config.graph = true;
-    DT_TRY(rig_open(r, &dt_backend_cuda, spec, shape, config));
+    DT_TRY(rig_open(r, &dt_backend_cuda, contract_spec, contract_in, config));
     DT_TRY(train_queued(r, t));
     dt_work work = rig_work(r, samples, 0, 20, 3);
     dt_update u = update_of(1);
     DT_TRY(r->be->gradient(r->device, &work, NULL, NULL));
     DT_TRY(r->be->update(r->device, &u, &norm));
     DT_TRY(r->be->evaluate(r->device, DT_TEST, &work, &eval));
+    DT_TRY(poll_once(r));
     return r->be->fingerprint(r->device, 0, samples, 1, hex);
 }
 
@@ -253,6 +318,8 @@ int main(int argc, char **argv) {
     test_same_bits(false);
     test_stopped();
     test_hung();
+    test_crowded(false);
+    test_crowded(true);
     test_misuse();
     return t_finish();
 }

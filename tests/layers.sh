@@ -22,7 +22,7 @@ jpeglib\.h                   io     1
 omp\.h                       model  2
 cuda.*_api\.h                *      12
 cudnn.*\.h                   model  4
-cublas.*\.h                  model  2
+cublas.*\.h                  model  3
 nccl\.h                      dist   1
 microhttpd\.h                launch 1
 TABLE

@@ -532,6 +532,14 @@ static void test_queued(void) {
     T_CHECK(queued.most == 5); /* an epoch has no more */
 
     ahead = queued_backend(&backend, comm, 4);
+    queued.depth = 2;
+    options = make_options("near", "--threads", "2", "--epochs", "4", NULL);
+    T_OK(dt_train(&options, &ahead, &no_gpus, comm));
+    T_CHECK(queued.most == 2);
+    int64_t share = queued.list[0].n_micros / 5 + 1; /* of a step, at most */
+    T_CHECK(queued.most_gathered > 0 && queued.most_gathered <= 2 * share);
+
+    ahead = queued_backend(&backend, comm, 4);
     plant.rank = size - 1;
     plant.n_gradient = 0;
     plant.gradient = 3; /* in the second piece of two; heard in the third */

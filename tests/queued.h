@@ -23,19 +23,28 @@ static struct {
     } list[2];
     dt_queued_step steps[DT_MAX_QUEUED];
     int64_t submitted, collected, looks;
-    int64_t most; /* steps that were in the queue at once */
+    int64_t most;                    /* steps that were in the queue at once */
+    int64_t gathered, most_gathered; /* micro-batches since the last step, and at most */
+    int depth;
 } queued;
 
 static inline dt_status queued_epoch(dt_device *device, const dt_work *work) {
     (void)device;
-    size_t n = (size_t)work->n_micros * (size_t)queued.micro;
-    int64_t *samples = malloc((n + 1) * sizeof *samples);
+    size_t m = (size_t)queued.micro, n = (size_t)work->n_micros * m;
+    size_t first = (size_t)work->first * m, all = first + n + (size_t)work->rest * m;
+    int64_t **samples = &queued.list[work->epoch % 2].samples;
+    if (work->first == 0) {
+        free(*samples);
+        *samples = malloc((all + 1) * sizeof **samples);
+        queued.list[work->epoch % 2].n_micros = 0;
+        queued.list[work->epoch % 2].epoch = work->epoch;
+    }
+    T_CHECK(queued.list[work->epoch % 2].epoch == work->epoch &&
+            queued.list[work->epoch % 2].n_micros == work->first);
     if (n)
-        memcpy(samples, work->samples, n * sizeof *samples);
-    free(queued.list[work->epoch % 2].samples);
-    queued.list[work->epoch % 2].samples = samples;
-    queued.list[work->epoch % 2].n_micros = work->n_micros;
-    queued.list[work->epoch % 2].epoch = work->epoch;
+        memcpy(*samples + first, work->samples, n * sizeof **samples);
+    queued.list[work->epoch % 2].n_micros += work->n_micros;
+    queued.gathered += work->n_micros;
     return DT_OK;
 }
 
@@ -45,6 +54,9 @@ static inline dt_status queued_step(dt_device *device, const dt_queued_step *ste
     T_CHECK(queued.list[step->epoch % 2].samples &&
             queued.list[step->epoch % 2].epoch == step->epoch);
     T_CHECK(step->first + step->n_micros <= queued.list[step->epoch % 2].n_micros);
+    if (queued.submitted > 0 && queued.gathered > queued.most_gathered)
+        queued.most_gathered = queued.gathered;
+    queued.gathered = 0;
     queued.steps[queued.submitted++ % DT_MAX_QUEUED] = *step;
     if (queued.submitted - queued.collected > queued.most)
         queued.most = queued.submitted - queued.collected;
@@ -76,16 +88,24 @@ static inline dt_status queued_collect(dt_device *device, bool wait, bool *done,
     return DT_OK;
 }
 
+static inline int queued_depth(const dt_device *device, int n_micros) {
+    (void)device, (void)n_micros;
+    return queued.depth;
+}
+
 /* inner with a queue, for ranks of comm. */
 static inline dt_backend queued_backend(const dt_backend *inner, dt_comm *comm, int micro) {
     queued.inner = inner;
     queued.comm = comm;
     queued.micro = micro;
     queued.submitted = queued.collected = queued.looks = queued.most = 0;
+    queued.gathered = queued.most_gathered = 0;
+    queued.depth = DT_MAX_QUEUED;
     dt_backend backend = *inner;
     backend.epoch = queued_epoch;
     backend.step = queued_step;
     backend.collect = queued_collect;
+    backend.depth = queued_depth;
     return backend;
 }
 

@@ -120,6 +120,8 @@ static void test_gpus(void) {
     expect("GPUs", DT_WARNING, DT_OK, "rank 5 (h3)|no device|--device cpu");
     memcpy(ranks[3].sight.gpu.uuid, ranks[2].sight.gpu.uuid, sizeof ranks[3].sight.gpu.uuid);
     expect("GPUs", DT_WARNING, DT_OK, "ranks 2 and 3 share|of h2|GPU-2|--gpus-per-node");
+    memcpy(ranks[3].sight.gpu.pci, ranks[2].sight.gpu.pci, sizeof ranks[3].sight.gpu.pci);
+    expect("GPUs", DT_WARNING, DT_OK, "ranks 2 and 3 share"); /* parts of one */
     memcpy(ranks[4].sight.gpu.uuid, ranks[2].sight.gpu.uuid, sizeof ranks[3].sight.gpu.uuid);
     expect("GPUs", DT_GOOD, DT_OK, "NVIDIA H100"); /* on another host: another device */
     snprintf(ranks[6].gpu_cpus, sizeof ranks[6].gpu_cpus, "4-7");

@@ -65,15 +65,11 @@ static void show_steps(dt_ui *ui, int64_t from, int64_t to, double seconds_each)
     }
 }
 
-static void show_banner(dt_ui *ui) {
-    static const dt_place places[3] = {
-        {.host = "alpha", .device = "some CPU", .threads = 2, .job_cores = 8, .cores_open = 8},
-        {.host = "alpha", .device = "some CPU", .threads = 2, .job_cores = 8, .cores_open = 8},
-        {.host = "beta", .device = "some CPU", .threads = 1, .job_cores = 2, .cores_open = 8}};
+static void show_banner_of(dt_ui *ui, const dt_place *places, int n_ranks) {
     dt_banner banner = {.options = &options,
                         .net = net,
                         .places = places,
-                        .n_ranks = 3,
+                        .n_ranks = n_ranks,
                         .n_hosts = 2,
                         .batch = 64,
                         .micro = 16,
@@ -89,6 +85,25 @@ static void show_banner(dt_ui *ui) {
                         .out_dir = "runs/x",
                         .resumed_step = 1200};
     dt_ui_banner(ui, &banner);
+}
+
+static void show_banner(dt_ui *ui) {
+    static const dt_place places[3] = {
+        {.host = "alpha", .device = "some CPU", .threads = 2, .job_cores = 8, .cores_open = 8},
+        {.host = "alpha", .device = "some CPU", .threads = 2, .job_cores = 8, .cores_open = 8},
+        {.host = "beta", .device = "some CPU", .threads = 1, .job_cores = 2, .cores_open = 8}};
+    show_banner_of(ui, places, 3);
+}
+
+/* More GPUs than a banner has room for. */
+static void show_gpus(dt_ui *ui) {
+    static dt_place places[12];
+    for (int r = 0; r < 12; r++) {
+        places[r] = (dt_place){.host = "alpha", .device = "some GPU", .threads = 1};
+        snprintf(places[r].pci, sizeof places[r].pci, "0000:%02x:00.0", (unsigned)r);
+        snprintf(places[r].uuid, sizeof places[r].uuid, "GPU-%d", r);
+    }
+    show_banner_of(ui, places, 12);
 }
 
 static void show_end(dt_ui *ui) {
@@ -223,6 +238,14 @@ static void test_pipe(void) {
             strstr(output, "98.88% of the test set, after epoch 2"));
     T_CHECK(strstr(output, "params_sha256 0123abcd\n"));
     T_CHECK(strstr(output, "runs/x:\n")); /* none of the files is there */
+
+    at_pipe(show_gpus);
+    T_CHECK(strstr(output, "7 on alpha: GPU some GPU, 0000:07:00.0, GPU-7\n"));
+    T_CHECK(strstr(output, " 8-11: dtrain devices, started alike, tells of them; --json too\n"));
+    set_options("--json", NULL);
+    at_pipe(show_gpus);
+    T_CHECK(strstr(output, "0000:0b:00.0") && strstr(output, "GPU-11"));
+    set_options(NULL, NULL);
 
     at_pipe(show_slowly);
     T_CHECK(strcmp(output, "epoch   1/3    step    200/200     loss 0.5000 acc 88.25%  lr 4.0e-03  "

@@ -1,12 +1,16 @@
 /* tests/simdev/copy.c - the runtime's functions for memory: allocate, copy, fill.
  *
- * An asynchronous copy from pinned memory reads when it runs, not when it is queued; one from
- * pageable memory is staged before the call returns; one to pageable memory waits. So a buffer that
- * is used again too early shows here as it does on a device. Of pageable memory even cudaMemcpy()
- * returns once it is staged: streams that do not wait for the default stream may come first. */
+ * An asynchronous copy from pinned memory reads when it runs, not when it is queued; one to
+ * pageable memory waits. One from pageable memory may do either: it is staged before the call
+ * returns, but in the lazy order it looks again when it runs, as devices that read the host's pages
+ * themselves would. So a buffer that is used again too early shows here. Of pageable memory even
+ * cudaMemcpy() returns once it is staged: streams that do not wait for the default stream may come
+ * first. */
 #include "queue.h"
 
 #include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 SIM_API cudaError_t cudaMalloc(void **p, size_t n) {
     cudaError_t error = sim_begin("cudaMalloc", cudaErrorMemoryAllocation);
@@ -66,13 +70,29 @@ typedef struct {
     size_t n, rows, to_pitch, from_pitch;
     bool to_device, from_device;
     bool staged; /* the bytes lie behind this */
+    bool again;  /* and must be found unchanged where they came from */
 } transfer;
+
+/* Whether n bytes of the host, which may be gone, are what they were. */
+static bool unchanged(const void *now, const void *then, size_t n) {
+    char part[4096];
+    for (size_t at = 0, size; at < n; at += size) {
+        size = n - at < sizeof part ? n - at : sizeof part;
+        struct iovec to = {part, size}, from = {(char *)(uintptr_t)now + at, size};
+        if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) != (ssize_t)size ||
+            memcmp(part, (const char *)then + at, size) != 0)
+            return false;
+    }
+    return true;
+}
 
 static int run_transfer(void *args) {
     const transfer *t = args;
     for (size_t i = 0; i < t->rows; i++) {
         void *to = (char *)t->to + i * t->to_pitch;
         const void *from = (const char *)t->from + i * t->from_pitch;
+        if (t->again && !unchanged(from, (const char *)(t + 1) + i * t->n, t->n))
+            sim_fault("pageable memory was changed or freed before the copy from it ran");
         if (t->staged)
             from = (const char *)(t + 1) + i * t->n;
         else if (t->from_device || sim_is_pinned(from, t->n))
@@ -84,13 +104,14 @@ static int run_transfer(void *args) {
     return SIM_DONE;
 }
 
-static cudaError_t enqueue_staged(const transfer *t, cudaStream_t stream) {
+static cudaError_t enqueue_staged(const transfer *t, cudaStream_t stream, bool again) {
     size_t n = t->n * t->rows;
     transfer *copy = malloc(sizeof *copy + n);
     if (!copy)
         return cudaErrorMemoryAllocation;
     *copy = *t;
     copy->staged = true;
+    copy->again = again;
     for (size_t i = 0; i < t->rows; i++)
         memcpy((char *)(copy + 1) + i * t->n, (const char *)t->from + i * t->from_pitch, t->n);
     cudaError_t error =
@@ -131,7 +152,7 @@ static cudaError_t copy(transfer t, enum cudaMemcpyKind kind, cudaStream_t strea
     if (!error && wait && from_pageable && t.to_device)
         error = cudaStreamSynchronize(stream);
     if (!error && from_pageable && t.to_device && !captured)
-        return enqueue_staged(&t, stream);
+        return enqueue_staged(&t, stream, !wait && sim_is_lazy());
     error = error ? error : sim_enqueue(stream, run_transfer, &t, sizeof t, "copy");
     if (!error && !captured && (wait || to_pageable))
         error = cudaStreamSynchronize(stream);
@@ -157,7 +178,7 @@ SIM_API cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *fro
     cudaError_t error = sim_begin("cudaMemcpy2DAsync", cudaErrorLaunchFailure);
     if (!error && (n > to_pitch || n > from_pitch))
         error = cudaErrorInvalidPitchValue;
-    transfer t = {to, from, n, rows, to_pitch, from_pitch, false, false, false};
+    transfer t = {to, from, n, rows, to_pitch, from_pitch, false, false, false, false};
     return sim_return(error ? error : copy(t, kind, stream, false));
 }
 

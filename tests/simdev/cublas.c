@@ -59,6 +59,8 @@ SIM_API cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
 SIM_API cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
     if (!known(handle))
         return CUBLAS_STATUS_NOT_INITIALIZED;
+    if (sim_fails("cublasSetStream"))
+        return CUBLAS_STATUS_INTERNAL_ERROR;
     handle->stream = stream;
     handle->workspace = NULL; /* as documented: back to the library's own */
     return CUBLAS_STATUS_SUCCESS;

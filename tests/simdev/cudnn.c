@@ -2,18 +2,19 @@
  *
  * A descriptor is a list of attributes until it is finalized; then what it means is worked out and
  * kept by value, so that nothing refers to another descriptor later. Known graphs: convolution,
- * optionally + bias, optionally ReLU; either gradient of a convolution. Four engines are offered,
- * in the order 3, 1, 2, 0. Of them 3 wants a workspace that no training should grant, 1 says that
- * it is not deterministic, and 2 (from capability 8.0) says that it rounds floats for tensor cores,
- * and does so; 0 is as good as it looks. Tensors of float, or of bfloat16 from capability 8.0.
+ * optionally + bias, optionally ReLU; either gradient of a convolution. Five engines are offered,
+ * in the order 3, 1, 2, 4, 0. Of them 3 wants a workspace that no training should grant, 1 says
+ * that it is not deterministic, 2 (from capability 8.0) says that it rounds floats for tensor
+ * cores, and does so, and 4 is for capabilities 8.0 to 8.9 alone; 0 is as good as it looks. Tensors
+ * of float, or of bfloat16 from capability 8.0.
  *
  * Shapes that cuDNN refuses are refused: test_simdev_dnn.c compares with the real library. */
 #include "dnn.h"
 
 #include <stdlib.h>
 
-enum { MAX_ATTRIBUTES = 16, MAX_BYTES = 128, N_ENGINES = 4, WORKSPACE_BYTES = 4096 };
-enum { GREEDY = 3, UNSTEADY = 1, ROUNDING = 2 }; /* engines */
+enum { MAX_ATTRIBUTES = 16, MAX_BYTES = 128, N_ENGINES = 5, WORKSPACE_BYTES = 4096 };
+enum { GREEDY = 3, UNSTEADY = 1, ROUNDING = 2, DATED = 4 }; /* engines */
 #define GREEDY_BYTES (2ll << 30)
 
 struct cudnnContext {
@@ -98,6 +99,8 @@ SIM_API cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
 }
 
 SIM_API cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
+    if (sim_fails("cudnnSetStream"))
+        return fail(CUDNN_STATUS_INTERNAL_ERROR, "planned failure");
     handle->stream = stream;
     return CUDNN_STATUS_SUCCESS;
 }
@@ -166,6 +169,8 @@ SIM_API cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t handle,
     descriptor *d = known(handle);
     if (!d || n < 0 || (n > 0 && !values))
         return bad("no descriptor or no values");
+    if (sim_fails("cudnnBackendSetAttribute"))
+        return fail(CUDNN_STATUS_INTERNAL_ERROR, "planned failure");
     if (d->finalized)
         return bad("the descriptor is finalized");
     size_t nbytes = (size_t)n * size_of(type);
@@ -381,11 +386,11 @@ static cudnnStatus_t make_graph(descriptor *d) {
     return CUDNN_STATUS_SUCCESS;
 }
 
-static bool has_tensor_cores(void) {
+static int capability(void) {
     int device = 0, major = 0;
     cudaGetDevice(&device);
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
-    return major >= 8;
+    return major;
 }
 
 /* All of one type, which is float, or bfloat16 where the device has it. */
@@ -393,9 +398,11 @@ static bool simulated(const dnn_graph *g, int64_t engine) {
     const cudnnDataType_t type = g->x.type;
     if (g->w.type != type || g->y.type != type || (g->has_bias && g->bias.type != type))
         return false;
+    if (engine == DATED && capability() != 8)
+        return false;
     if (type == CUDNN_DATA_BFLOAT16)
-        return engine != ROUNDING && has_tensor_cores();
-    return type == CUDNN_DATA_FLOAT && (engine != ROUNDING || has_tensor_cores());
+        return engine != ROUNDING && capability() >= 8;
+    return type == CUDNN_DATA_FLOAT && (engine != ROUNDING || capability() >= 8);
 }
 
 /* Descriptors that carry on what one part of theirs has worked out. */
@@ -491,7 +498,7 @@ static cudnnStatus_t give(void *handle, cudnnBackendDescriptorType_t type, const
 }
 
 static cudnnStatus_t read_results(const descriptor *d, int64_t max, int64_t *n, void **out) {
-    static const int64_t order[N_ENGINES] = {GREEDY, UNSTEADY, ROUNDING, 0};
+    static const int64_t order[N_ENGINES] = {GREEDY, UNSTEADY, ROUNDING, DATED, 0};
     *n = 0;
     for (int i = 0; i < N_ENGINES; i++) {
         if (!simulated(&d->graph, order[i]) || (out && *n == max))
@@ -535,6 +542,8 @@ SIM_API cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const ha
     n = n ? n : &unused;
     if (!d || !d->finalized)
         return bad("attributes of finalized descriptors are read");
+    if (sim_fails("cudnnBackendGetAttribute"))
+        return fail(CUDNN_STATUS_INTERNAL_ERROR, "planned failure");
     switch (name) {
     case CUDNN_ATTR_ENGINEHEUR_RESULTS:
         return read_results(d, max, n, out);

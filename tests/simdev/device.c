@@ -46,8 +46,12 @@ SIM_API cudaError_t cudaDeviceReset(void) {
     return sim_return(cudaErrorNotSupported); /* it would free what other libraries hold */
 }
 
-/* Devices can be told apart; SIMDEV_SAME_DEVICE=1 gives all one identity. */
+/* Devices can be told apart; SIMDEV_SAME_DEVICE=1 gives all one identity, 2 only one address, as
+ * parts of one GPU have. */
 static int identity(int index) {
+    return sim_setting("SIMDEV_SAME_DEVICE", 0) == 1 ? 0 : index;
+}
+static int address(int index) {
     return sim_setting("SIMDEV_SAME_DEVICE", 0) ? 0 : index;
 }
 
@@ -79,7 +83,7 @@ SIM_API cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int index)
     p->maxBlocksPerMultiProcessor = 16;
     p->maxThreadsDim[0] = p->maxThreadsDim[1] = 1024, p->maxThreadsDim[2] = 64;
     p->maxGridSize[0] = INT32_MAX, p->maxGridSize[1] = p->maxGridSize[2] = 65535;
-    p->multiProcessorCount = 2, p->pciBusID = 1 + identity(index);
+    p->multiProcessorCount = 2, p->pciBusID = 1 + address(index);
     p->unifiedAddressing = 1, p->canMapHostMemory = 1, p->asyncEngineCount = 2;
     p->concurrentKernels = 1, p->l2CacheSize = 4 << 20;
     return cudaSuccess;
@@ -134,7 +138,7 @@ SIM_API cudaError_t cudaDeviceGetPCIBusId(char *text, int nbytes, int index) {
         return sim_return(error);
     if (index < 0 || index >= n_devices())
         return sim_return(cudaErrorInvalidDevice);
-    snprintf(text, (size_t)nbytes, "0000:%02x:00.0", 1 + identity(index));
+    snprintf(text, (size_t)nbytes, "0000:%02x:00.0", 1 + address(index));
     return cudaSuccess;
 }
 

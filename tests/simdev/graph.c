@@ -73,6 +73,7 @@ cudaError_t sim_capture_wait(cudaStream_t s, cudaEvent_t e) {
             return cudaErrorStreamCaptureUnsupported;
         s->capture = g;
         s->chain = g->n_chains++;
+        g->priority[s->chain] = s->priority;
     }
     for (int i = 0; i < SIM_CHAINS; i++)
         if (e->seen[i] > g->seen[s->chain][i])
@@ -105,7 +106,7 @@ SIM_API cudaError_t cudaStreamBeginCapture(cudaStream_t handle, enum cudaStreamC
         free(g);
     } else {
         g->origin = s, g->mode = mode, g->thread = pthread_self();
-        g->n_chains = 1, g->number = ++n_captures;
+        g->n_chains = 1, g->number = ++n_captures, g->priority[0] = s->priority;
         s->capture = g, s->chain = 0;
     }
     pthread_mutex_unlock(&sim_lock);
@@ -174,12 +175,25 @@ SIM_API cudaError_t cudaThreadExchangeStreamCaptureMode(enum cudaStreamCaptureMo
 }
 
 /* ---- graphs ---- */
+/* Unless asked otherwise a graph's nodes all run at the priority of the stream that it is launched
+ * in, whatever those were that they were captured from. */
+static void check_priorities(const struct CUgraph_st *g, unsigned long long flags) {
+    for (int i = 1; i < g->n_chains; i++)
+        if (!(flags & cudaGraphInstantiateFlagUseNodePriority) && g->done[i] > 0 &&
+            g->priority[i] != g->priority[0]) {
+            sim_violation("cudaGraphInstantiate: work of streams of priority %d and %d, and no "
+                          "cudaGraphInstantiateFlagUseNodePriority: it loses its priorities",
+                          g->priority[0], g->priority[i]);
+            return;
+        }
+}
+
 SIM_API cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g,
                                          unsigned long long flags) {
     cudaError_t error = sim_begin("cudaGraphInstantiate", cudaErrorMemoryAllocation);
-    (void)flags;
     if (error)
         return sim_return(error);
+    check_priorities(g, flags);
     cudaGraphExec_t x = calloc(1, sizeof *x);
     if (!x)
         return sim_return(cudaErrorMemoryAllocation);
@@ -231,6 +245,9 @@ SIM_API cudaError_t cudaGraphExecDestroy(cudaGraphExec_t x) {
 /* Nodes as CUDA counts them: work, not what orders it. */
 SIM_API cudaError_t cudaGraphGetNodes(cudaGraph_t g, cudaGraphNode_t *nodes, size_t *n) {
     size_t found = 0;
+    cudaError_t error = sim_begin("cudaGraphGetNodes", cudaErrorInvalidValue);
+    if (error)
+        return sim_return(error);
     for (int i = 0; i < g->n; i++)
         found += g->nodes[i].kind == SIM_WORK;
     *n = found;
@@ -277,7 +294,7 @@ SIM_API cudaError_t cudaGraphLaunch(cudaGraphExec_t x, cudaStream_t handle) {
     else if (s->capture)
         error = cudaErrorStreamCaptureUnsupported; /* graphs within graphs are not simulated */
     else
-        launch(x, s);
+        sim_wait_room(), launch(x, s);
     pthread_mutex_unlock(&sim_lock);
     return sim_return(error);
 }

@@ -235,6 +235,8 @@ static bool known(ncclComm_t comm, const char *function) {
 SIM_API ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *state) {
     if (!known(comm, "ncclCommGetAsyncError"))
         return ncclInvalidArgument;
+    if (sim_fails("ncclCommGetAsyncError"))
+        return fail(ncclSystemError, "planned failure");
     update_state(comm);
     *state = comm->error;
     if (!comm->error && (!comm->joined || comm->pretend > 0)) {
@@ -276,6 +278,8 @@ SIM_API ncclResult_t ncclCommFinalize(ncclComm_t comm) {
 SIM_API ncclResult_t ncclCommDestroy(ncclComm_t comm) {
     if (!known(comm, "ncclCommDestroy"))
         return ncclInvalidArgument;
+    if (sim_fails("ncclCommDestroy"))
+        pause();
     sim_drain_all();                       /* waits for sums that are under way, as NCCL does */
     comm->room->seats[comm->rank].pid = 0; /* has left in order: its end is nobody's loss */
     leave(comm);

@@ -77,7 +77,7 @@ static int streams(void) {
 }
 
 /* The same as a graph, launched thrice: each doubles x and adds 2. */
-static int graph_of(bool join) {
+static int graph_of(bool join, unsigned long long flags) {
     cudaGraph_t graph;
     cudaGraphExec_t exec;
     probe_fill(x, N, 1, one);
@@ -93,7 +93,7 @@ static int graph_of(bool join) {
     cudaError_t error = cudaStreamEndCapture(one, &graph);
     if (error)
         return 1;
-    MUST(cudaGraphInstantiate(&exec, graph, 0));
+    MUST(cudaGraphInstantiate(&exec, graph, flags));
     MUST(cudaGraphDestroy(graph));
     for (int i = 0; i < 3; i++)
         MUST(cudaGraphLaunch(exec, one));
@@ -103,10 +103,23 @@ static int graph_of(bool join) {
     return pinned[0] == 22 && pinned[N - 1] == 22 ? 0 : 1;
 }
 static int graph(void) {
-    return graph_of(true);
+    return graph_of(true, 0);
 }
 static int graph_unjoined(void) {
-    return graph_of(false);
+    return graph_of(false, 0);
+}
+static int graph_of_priorities(unsigned long long flags) {
+    int least, greatest;
+    MUST(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+    MUST(cudaStreamDestroy(two));
+    MUST(cudaStreamCreateWithPriority(&two, cudaStreamNonBlocking, greatest));
+    return graph_of(true, flags);
+}
+static int priorities(void) {
+    return graph_of_priorities(cudaGraphInstantiateFlagUseNodePriority);
+}
+static int priorities_lost(void) {
+    return graph_of_priorities(0);
 }
 
 static int kernels(void) {
@@ -272,6 +285,21 @@ static int not_waited(void) {
     MUST(cudaStreamSynchronize(two));
     return 0;
 }
+static int pageable_of(bool wait) {
+    float *source = calloc(N, sizeof *source);
+    MUST(cudaMemcpyAsync(x, source, N * sizeof *x, cudaMemcpyHostToDevice, one));
+    if (wait)
+        MUST(cudaStreamSynchronize(one));
+    free(source);
+    MUST(cudaStreamSynchronize(one));
+    return 0;
+}
+static int pageable(void) {
+    return pageable_of(true);
+}
+static int pageable_freed(void) {
+    return pageable_of(false);
+}
 static int destroyed_stream(void) {
     cudaStream_t gone;
     MUST(cudaStreamCreate(&gone));
@@ -290,6 +318,8 @@ int main(int argc, char **argv) {
                  {"narrow", narrow},
                  {"poll_event", poll_event},
                  {"graph_unjoined", graph_unjoined},
+                 {"priorities", priorities},
+                 {"priorities_lost", priorities_lost},
                  {"missing_wait", missing_wait},
                  {"missing_wait_back", missing_wait_back},
                  {"pinned_reused", pinned_reused},
@@ -305,6 +335,8 @@ int main(int argc, char **argv) {
                  {"wrong_kind", wrong_kind},
                  {"wait_in_capture", wait_in_capture},
                  {"not_waited", not_waited},
+                 {"pageable", pageable},
+                 {"pageable_freed", pageable_freed},
                  {"destroyed_stream", destroyed_stream}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (argc == 2 && !strcmp(cases[i].name, argv[1]))

@@ -161,6 +161,11 @@ int main(void) {
         check(&place, p, CONV_FILTER, false);
         free(p->x), free(p->w), free(p->y), free(p->bias);
     }
+    conv_spec spec = {.layer = &problems[0].layer, .m = 3, .precision = DT_BF16};
+    char text[CONV_TEXT_MAX];
+    snprintf(problems[0].layer.name, sizeof problems[0].layer.name, "conv1");
+    T_FAILS(conv_choose(&place, &spec, text), DT_EDEVICE, "the forward of conv1 in bf16"); /* 7.5 */
+    T_FAILS(conv_choose(&place, &spec, text), DT_EDEVICE, "another --precision, or --device cpu");
     cudnnDestroy(place.handle);
     return t_finish();
 }

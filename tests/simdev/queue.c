@@ -26,6 +26,7 @@ static bool slots[SIM_SLOTS] = {true};
 static uint32_t slot_clocks[SIM_SLOTS]; /* go on when a slot is used again */
 static const char *names[SIM_SLOTS][NAMES];
 static uint64_t n_queued;
+static long n_pending; /* pieces of work that are queued */
 static int waiting, nudges;
 static enum { EAGER, LAZY, RANDOM } order;
 static uint32_t dice;
@@ -66,7 +67,10 @@ cudaError_t sim_sticky(void) {
 }
 
 cudaError_t sim_return(cudaError_t error) {
-    if (error != cudaSuccess && error != cudaErrorNotReady)
+    static int keeps_not_ready = -1;
+    if (keeps_not_ready < 0)
+        keeps_not_ready = (int)sim_setting("SIMDEV_NOT_READY", 0);
+    if (error != cudaSuccess && (error != cudaErrorNotReady || keeps_not_ready))
         last_error = error;
     return error;
 }
@@ -106,6 +110,7 @@ void sim_fault(const char *format, ...) {
 /* ---- the queue ---- */
 static void push_op(cudaStream_t s, sim_op *op) {
     op->number = ++n_queued;
+    n_pending += op->kind == SIM_WORK;
     op->host = sim_host;
     if (s->tail)
         s->tail->next = op;
@@ -134,6 +139,7 @@ static void pop(cudaStream_t s) {
     s->head = op->next;
     if (!s->head)
         s->tail = NULL;
+    n_pending -= op->kind == SIM_WORK;
     sim_token_drop(&op->token);
     free(op->args);
     free(op);
@@ -308,6 +314,17 @@ void sim_wait_empty(cudaStream_t s) {
             sim_join(&sim_host, &s->clock);
 }
 
+/* A driver's queue has an end: whoever launches more waits in the launch. */
+void sim_wait_room(void) {
+    long most = sim_setting("SIMDEV_QUEUE", 0);
+    waiting++;
+    while (most > 0 && n_pending >= most) {
+        pthread_cond_broadcast(&changed);
+        pthread_cond_wait(&changed, &sim_lock);
+    }
+    waiting--;
+}
+
 void sim_wait_token(sim_token *token) {
     token->refs++;
     waiting++;
@@ -317,6 +334,10 @@ void sim_wait_token(sim_token *token) {
     waiting--;
     sim_join(&sim_host, &token->seen);
     sim_token_drop(&token);
+}
+
+bool sim_is_lazy(void) {
+    return order == LAZY;
 }
 
 void sim_nudge(void) {
@@ -341,12 +362,14 @@ cudaError_t sim_enqueue(cudaStream_t stream, sim_work work, const void *args, si
     cudaError_t error = cudaSuccess;
     pthread_mutex_lock(&sim_lock);
     cudaStream_t s = sim_stream(stream);
-    if (!s)
+    if (!s) {
         error = cudaErrorInvalidResourceHandle;
-    else if (s->capture)
+    } else if (s->capture) {
         error = sim_capture_work(s, work, args, nbytes, name);
-    else
+    } else {
+        sim_wait_room();
         sim_push(s, SIM_WORK, work, args, nbytes, name, NULL);
+    }
     pthread_mutex_unlock(&sim_lock);
     return sim_return(error);
 }

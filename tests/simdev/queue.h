@@ -49,6 +49,7 @@ struct CUgraph_st {
     pthread_t thread;
     uint64_t number;
     int done[SIM_CHAINS];             /* work nodes of each chain */
+    int priority[SIM_CHAINS];         /* of the stream */
     int seen[SIM_CHAINS][SIM_CHAINS]; /* [chain]: how much of the others it has waited for */
 };
 
@@ -56,7 +57,7 @@ struct CUstream_st {
     struct CUstream_st *next; /* all streams, the legacy one first */
     sim_op *head, *tail;
     bool nonblocking, busy;
-    int slot;
+    int slot, priority;
     sim_clock clock;
     struct CUgraph_st *capture;
     int chain;
@@ -87,6 +88,8 @@ void sim_token_drop(sim_token **token);
 void sim_join(sim_clock *to, const sim_clock *from);
 void sim_wait_empty(cudaStream_t s); /* NULL: all streams */
 void sim_wait_token(sim_token *token);
+void sim_wait_room(void); /* of SIMDEV_QUEUE */
+bool sim_is_lazy(void);
 void sim_nudge(void); /* somebody polls: let a few operations run */
 /* Is a call that waits or allocates allowed now? */
 cudaError_t sim_no_capture(const char *function);

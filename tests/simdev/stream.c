@@ -7,12 +7,12 @@ static cudaEvent_t events; /* all that exist */
 
 /* ---- streams ---- */
 SIM_API cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int priority) {
-    (void)priority; /* orders nothing, it only asks */
     cudaError_t error = sim_begin("cudaStreamCreate", cudaErrorMemoryAllocation);
     if (error)
         return sim_return(error);
     pthread_mutex_lock(&sim_lock);
     *out = sim_stream_new(flags == cudaStreamNonBlocking);
+    (*out)->priority = priority; /* orders nothing, it only asks */
     pthread_mutex_unlock(&sim_lock);
     sim_count("stream", 1);
     return cudaSuccess;
@@ -27,6 +27,9 @@ SIM_API cudaError_t cudaStreamCreate(cudaStream_t *out) {
 }
 
 SIM_API cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
+    cudaError_t error = sim_begin("cudaDeviceGetStreamPriorityRange", cudaErrorUnknown);
+    if (error)
+        return sim_return(error);
     *least = 0, *greatest = -5;
     return cudaSuccess;
 }
