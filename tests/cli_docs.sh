@@ -41,8 +41,8 @@ options = {name[8:]: set(lines_of(name)) - {""} for name in glob.glob("options.*
 every = set.union(*options.values())
 # options of other programs that the documents name
 others = {
-    "--all", "--allow-run-as-root", "--bind-to", "--cpus-per-task", "--hostfile", "--install", "--map-by", "--mca", "--mpi",
-    "--oversubscribe", "--short", "--timeout", "--toolkit",
+    "--all", "--allow-run-as-root", "--bind-to", "--cpus-per-task", "--faults", "--hostfile", "--install", "--map-by", "--mca",
+    "--mpi", "--oversubscribe", "--short", "--timeout", "--toolkit",
 }
 for script in ("submit", "dtrain-run"):  # what their heads say that they take
     with open(os.path.join(source, "launch", script), encoding="utf-8") as file:

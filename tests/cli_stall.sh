@@ -78,7 +78,7 @@ late fsync-9 0 checkpoint STALL_FSYNC=9
 late sockets-1 1 [-a-z]+ STALL_PHASE=2 STALL_NO_MEMFD=1
 late sockets-0 0 [-a-z]+ STALL_PHASE=2 STALL_NO_MEMFD=1
 other doctor 1 measuring 7
-other doctor 0 data|start-up|measuring 1
+other doctor 0 measuring 7
 other bench 1 measuring 7
 other devices 2 end 5
 EOF
