@@ -14,7 +14,7 @@ run hosts_exec h1 timeout -k 2 300 mpirun -np 3 --hostfile net/hostfile --map-by
 check "sweep over hosts: exit code $code is 0, or 75 where time is short" test "$code" = 0 -o "$code" = 75
 run "$DTRAIN" report out/sweep -o out/report
 check "report: exit code $code" test "$code" = 0
-check "sweep: the same bits on every number of hosts" says 'within a batch all ended with the same parameters'
+check "sweep: the same bits on every number of hosts" says 'all ended with the same parameters'
 
 # What the cables must cost at least, what was measured, and each configuration of several hosts predicted from the others.
 cat >predicted.py <<'PY'
