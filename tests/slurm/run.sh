@@ -246,8 +246,12 @@ on_node() { # what runs of this job on a node
         ! grep -qzs "^SLURMD_NODENAME=$1$" "/proc/$process/environ" || echo "$process"
     done
 }
-part_lost() {
-    local frozen
+# Open MPI's crash on emulated nodes that CLUSTER.md tells of: a rank dies before the newest start has said anything.
+crashed_in_init() {
+    tac "$log" | awk '/restart [0-9]+ on / { exit } { print }' >newest
+    grep -q 'Segmentation fault' newest && ! grep -q '^dtrain [0-9]' newest
+}
+node_down() {
     begin --nodes 2-3
     check "lost: began with 3 nodes" says "restart 0 on n\[1-3\]"
     scontrol update NodeName=n3 State=DOWN Reason=test
@@ -256,6 +260,15 @@ part_lost() {
     check "lost: no rank stays" within 20 no_ranks
     scontrol update NodeName=n3 State=RESUME
     check "lost: the node is back" within 60 idle 3
+}
+part_lost() {
+    local frozen before=$n_failed
+    node_down
+    if [ "$n_failed" -gt "$before" ] && crashed_in_init; then
+        echo "lost: a crash in MPI_Init, as Open MPI has them on emulated nodes (CLUSTER.md): once more"
+        n_failed=$before
+        node_down
+    fi
     begin --nodes 2-3 --launcher mpirun
     check "slurmd killed: began with 3 nodes" says "restart 0 on n\[1-3\]"
     frozen=$(on_node n3) # as a host that hangs: its daemon answers no more, its ranks do nothing
