@@ -3,18 +3,9 @@
 # its kind, and nothing is left behind.
 # timeout: 120
 set -euo pipefail
-passed=0 failed=0 code=0
-check() { # check NAME COMMAND...: the command succeeds
-    local name=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name" >&2
-        cat out.txt err.txt >&2
-    fi
-}
+code=0
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 run() { # run COMMAND...: its output in out.txt and err.txt, its exit code in $code
     code=0
     "$@" >out.txt 2>err.txt || code=$?
@@ -104,5 +95,4 @@ C
 fi
 check "no file is left" test -z "$(find . -name '.doctor*')"
 
-echo "$passed passed, $failed failed"
-test "$failed" = 0
+finish

@@ -14,18 +14,8 @@ if [ -z "$python" ]; then
     echo "skipped: needs h5py for python3 (python3-h5py)"
     exit 77
 fi
-n_passed=0 n_failed=0
-check() { # check WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        n_passed=$((n_passed + 1))
-    else
-        n_failed=$((n_failed + 1))
-        echo "FAILED: $what" >&2
-        cat said followed 2>/dev/null | tail -n 20 | sed 's/^/    | /' >&2 || true
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 python3 "$SRC/tests/make_data.py" data --train 400 --test 100
 "$MPIRUN" -np 2 "$DTRAIN" --data data --model "conv 8 3; relu; pool 2; fc 10" --epochs 60 --batch 32 --micro-batch 16 \
     --threads 1 --checkpoint-every 5 --out run >said 2>&1 &
@@ -84,5 +74,4 @@ check "nothing was refused" [ -z "$(grep '^dtrain: ' said)" ]
 check "the reader is content" grep -q '^opened' followed
 tail -n 1 followed
 
-echo "$n_passed passed, $n_failed failed"
-[ "$n_failed" -eq 0 ]
+finish

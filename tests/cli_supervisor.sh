@@ -3,18 +3,9 @@
 # nothing is left behind. Lost hosts: tests/hosts/run.sh.
 # timeout: 120
 set -euo pipefail
-passed=0 failed=0 code=0
-check() { # check NAME COMMAND...: the command succeeds
-    local name=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name" >&2
-        tail -n 20 out.txt err.txt >&2
-    fi
-}
+code=0
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 run() { # run COMMAND...: its output in out.txt and err.txt, its exit code in $code
     code=0
     "$@" >out.txt 2>err.txt || code=$?
@@ -50,19 +41,19 @@ begin() {
         sleep 0.02
     done
 }
-finish() { code=0 && wait "$job" || code=$?; }
+await_end() { code=0 && wait "$job" || code=$?; }
 kill_a_rank() { kill -KILL "$(ranks_of "$1" | tail -n 1)"; }
 
 # --- a killed rank: training that takes longer than it takes to find one ---
 begin killed -- --epochs 4 --time-limit 60
 kill_a_rank killed
-finish
+await_end
 check "killed: exit code $code is 0" test "$code" = 0
 check "killed: told, with the checkpoint" grep -qE '^dtrain-run: restart 1 of 10 in 1 s, from checkpoint-[0-9]+\.h5' err.txt
 check "killed: the same parameters" test "$(digest)" = "$alone"
 begin stopped --on-loss stop -- --epochs 4000
 kill_a_rank stopped
-finish
+await_end
 check "on-loss stop: exit code $code is 6" test "$code" = 6
 check "on-loss stop: no restart" test "$(grep -c 'restart [0-9]' err.txt)" = 0
 cat >dying <<'SH'
@@ -83,7 +74,7 @@ run "$supervisor" -np 2 -- "${train[@]}" --out limited --epochs 4000 --time-limi
 check "time limit: exit code $code is 75" test "$code" = 75
 begin term -- --epochs 4000
 kill -TERM $job
-finish
+await_end
 check "SIGTERM: exit code $code is 75" test "$code" = 75
 check "SIGTERM: saved" grep -q 'everything is saved' out.txt
 begin twice -- --epochs 4000
@@ -92,11 +83,11 @@ kill -INT $job 2>/dev/null || :
 kill -TERM $job
 sleep 0.5
 kill -TERM $job
-finish
+await_end
 check "twice SIGTERM: exit code $code is 143" test "$code" = 143
 begin orphan -- --epochs 4000
 kill -KILL $job
-finish
+await_end
 for ((i = 0; i < 50; i++)); do [ -z "$(ranks_of orphan)" ] || sleep 0.1; done
 check "killed itself: its job ends" test -z "$(ranks_of orphan)"
 rm -rf tmp/dtrain-run.* # nobody was there to do it
@@ -127,7 +118,7 @@ ANSWERS_AFTER=2 MPIRUN=$PWD/started "$supervisor" --host other -np 1 -- ./x >out
 job=$!
 sleep 0.5
 kill -TERM $job
-finish
+await_end
 check "SIGTERM while hosts are asked: exit code $code is 75" test "$code" = 75
 check "SIGTERM while hosts are asked: nothing is started" test ! -e starts
 check "SIGTERM while hosts are asked: none is called lost" test "$(grep -c 'no answer' err.txt)" = 0
@@ -198,5 +189,4 @@ check "a directory of its own" test -e "$(echo own/runs/*-*/run.h5)"
 
 check "no process is left" test -z "$(pgrep -f "$PWD" | grep -vx $$ || :)"
 check "no temporary file is left" test -z "$(find tmp -name 'dtrain-run.*')"
-echo "$passed passed, $failed failed"
-test "$failed" = 0
+finish

@@ -2,17 +2,8 @@
 # What the program says about itself, and how it refuses wrong use: once, in words that help, with exit code 2.
 # timeout: 120
 set -euo pipefail
-passed=0 failed=0
-check() { # check NAME COMMAND...: the command succeeds
-    local name=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name" >&2
-    fi
-}
+# shellcheck source=tests/cli.sh
+. "$SRC/tests/cli.sh"
 # run WORDS...: leaves code, err, out.txt and err.txt
 run() {
     code=0
@@ -147,5 +138,4 @@ check "completion: checkpoints" has runs/first
 complete_words dtrain --epochs ''
 check "completion: nothing for numbers" test -z "$(cat out.txt)"
 
-echo "$passed passed, $failed failed"
-test "$failed" = 0
+finish
