@@ -60,7 +60,9 @@ static void weights_out(void *ctx, int worker) {
         const float *plain = d->state.params + op->layer->w_at;
         share(op->dnn->forward.n_o, worker, d->config.threads, &from, &to);
         dt_cpu_weights_out(&op->dnn->forward, plain, op->w_forward, bf16, from, to);
-        if (op->w_backward != op->w_forward)
+        if (op->own_fc && op->w_backward != op->w_forward)
+            dt_avx2_fc_turn(&op->fc_shape, op->w_forward, op->w_backward, from, to);
+        else if (op->w_backward != op->w_forward)
             dt_cpu_weights_out(&op->dnn->backward, plain, op->w_backward, bf16, from, to);
         if (worker == 0)
             memcpy(op->bias, d->state.params + op->layer->b_at, op->layer->n_b * sizeof(float));

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/cpu_kernels.h"
+
 /* This CPU has AVX2 and FMA, and nothing better is allowed. */
 bool dt_avx2_fits(void);
 
@@ -47,6 +49,24 @@ void dt_avx2_stem_gradient(const dt_avx2_conv *c, const float *x, const float *d
  * [m][in_blocks][h][w][8] and dy [m][n_blocks][rows][columns][8]. */
 void dt_avx2_conv_gradient(const dt_avx2_conv *c, const float *x, const float *dy, float *dweights,
                            float *dbias, float *scratch);
+
+/* A fully connected layer: y[m][n_out] = x[m][n_in] * weights + bias, at least 0 with relu; dx[m]
+ * [n_in] = dy[m][n_out] * the same weights for backward. Both numbers are multiples of 16; weights
+ * are in [n_out / 16][n_in][16], for backward in [n_in / 16][n_out][16]. */
+typedef struct {
+    size_t m, n_in, n_out;
+} dt_avx2_fc_shape;
+bool dt_avx2_fc_fits(const dt_avx2_fc_shape *s);
+void dt_avx2_fc(const dt_avx2_fc_shape *s, const float *x, const float *weights, const float *bias,
+                bool relu, float *y);
+void dt_avx2_fc_backward(const dt_avx2_fc_shape *s, const float *dy, const float *weights,
+                         float *dx);
+/* The weights of outputs [from, to), multiples of 16, from the one layout into the other. */
+void dt_avx2_fc_turn(const dt_avx2_fc_shape *s, const float *forward, float *backward, size_t from,
+                     size_t to);
+/* As dt_cpu_fc_gradient(), n_in a multiple of 8; g->scratch: m * n_out floats. */
+int64_t dt_avx2_fc_gradient(const dt_fc_gradient *g, const float *x, const float *dy, void *sums,
+                            bool set);
 
 /* Max pooling of whole 2 x 2 windows, planes of blocks of 8: as dt_cpu_maxpool(). h, w: even. */
 void dt_avx2_maxpool(size_t planes, int h, int w, bool relu, const float *x, float *y,

@@ -3,12 +3,13 @@
  * A fully connected layer holds most of the parameters, and a small micro-batch gives each of them
  * few operations: to write the gradient as floats, only to read it again for conversion, costs
  * about as much as to compute it. Here a tile of 8 x 48 gradients is summed over the samples in
- * registers, converted there, and added to the sums in memory, whose rows are walked in order; with
- * AVX2 the tile is 4 x 24. On older processors oneDNN computes the gradient and model/fixed.c
+ * registers, converted there, and added to the sums in memory, whose rows are walked in order. With
+ * AVX2 cpu_avx2_fc.c does the same. On older processors oneDNN computes the gradient and model/fixed.c
  * converts it. */
 #include <string.h>
 
 #include "model/backend.h"
+#include "model/cpu_avx2.h"
 #include "model/cpu_kernels.h"
 #include "model/fixed.h"
 #include "model/simd.h"
@@ -128,92 +129,11 @@ static void pair_samples(uint32_t *out, const uint16_t *x, size_t m, size_t n) {
     }
 }
 
-/* ---- AVX2: float, whole vectors of 8 columns ---- */
-
-#define TARGET_AVX2 __attribute__((target("avx2,fma")))
-
-enum { ROWS_8 = 4, VECTORS_8 = 3, LANES_8 = 8 };
-
-/* 8 gradients into 8 integers: adding 1.5 * 2^52 rounds a double below 2^51 to the nearest integer,
- * which then stands in its low bits. Larger or bad values take the slow way. */
-TARGET_AVX2 INLINE int64_t add_exact_8(int64_t *to, __m256 g, float limit, bool set) {
-    const double one = (double)((int64_t)1 << DT_GRADIENT_BITS);
-    const __m256d scale = _mm256_set1_pd(one), magic = _mm256_set1_pd(0x1.8p52);
-    float most = 0x1p51f / (float)one;
-    __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), g);
-    __m256 good = _mm256_cmp_ps(size, _mm256_set1_ps(limit < most ? limit : most), _CMP_LT_OQ);
-    if (_mm256_movemask_ps(good) != 0xFF) {
-        float slow[LANES_8];
-        _mm256_storeu_ps(slow, g);
-        return set ? dt_fixed_set(to, slow, LANES_8, limit)
-                   : dt_fixed_add(to, slow, LANES_8, limit);
-    }
-    const __m128 half[2] = {_mm256_castps256_ps128(g), _mm256_extractf128_ps(g, 1)};
-    for (int h = 0; h < 2; h++) {
-        __m256d scaled = _mm256_mul_pd(_mm256_cvtps_pd(half[h]), scale);
-        __m256i v = _mm256_sub_epi64(_mm256_castpd_si256(_mm256_add_pd(scaled, magic)),
-                                     _mm256_castpd_si256(magic));
-        __m256i *at = (__m256i *)(void *)(to + 4 * h);
-        if (!set)
-            v = _mm256_add_epi64(v, _mm256_loadu_si256(at));
-        _mm256_storeu_si256(at, v);
-    }
-    return 0;
-}
-
-/* Gradients of rows x 8 vectors from (o, i) on, added to the sums. */
-TARGET_AVX2 INLINE int64_t tile_8(const job_t *j, size_t o, size_t i, int rows, int vectors,
-                                  bool exact, void *sums) {
-    __m256 c[ROWS_8][VECTORS_8];
-    int64_t bad = 0;
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) c[r][v] =
-        _mm256_setzero_ps();
-    for (size_t t = 0; t < j->terms; t++) {
-        const float *x = j->x + t * j->n_in + i, *dy = j->dy + t * j->n_out + o;
-        __m256 in[VECTORS_8];
-        UNROLL for (int v = 0; v < vectors; v++) in[v] = _mm256_loadu_ps(x + v * LANES_8);
-        UNROLL for (int r = 0; r < rows; r++) {
-            __m256 d = _mm256_broadcast_ss(dy + r);
-            UNROLL for (int v = 0; v < vectors; v++) c[r][v] = _mm256_fmadd_ps(d, in[v], c[r][v]);
-        }
-    }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int v = 0; v < vectors; v++) {
-        size_t at = (o + (size_t)r) * j->n_in + i + (size_t)v * LANES_8;
-        if (exact) {
-            bad += add_exact_8((int64_t *)sums + at, c[r][v], j->limit, j->set);
-        } else {
-            float *to = (float *)sums + at;
-            _mm256_storeu_ps(to, j->set ? c[r][v] : _mm256_add_ps(c[r][v], _mm256_loadu_ps(to)));
-        }
-    }
-    return bad;
-}
-
-TARGET_AVX2 INLINE int64_t rows_8(const job_t *j, size_t o, int rows, bool exact, void *sums) {
-    int64_t bad = 0;
-    size_t i = 0;
-    for (; i + VECTORS_8 * LANES_8 <= j->n_in; i += VECTORS_8 * LANES_8)
-        bad += tile_8(j, o, i, rows, VECTORS_8, exact, sums);
-    for (; i < j->n_in; i += LANES_8)
-        bad += tile_8(j, o, i, rows, 1, exact, sums);
-    return bad;
-}
-
-TARGET_AVX2 static int64_t rows_8_all(const job_t *j, bool exact, void *sums) {
-    int64_t bad = 0;
-    size_t o = 0;
-    for (; o + ROWS_8 <= j->n_out; o += ROWS_8)
-        bad += exact ? rows_8(j, o, ROWS_8, true, sums) : rows_8(j, o, ROWS_8, false, sums);
-    for (; o < j->n_out; o++)
-        bad += exact ? rows_8(j, o, 1, true, sums) : rows_8(j, o, 1, false, sums);
-    return bad;
-}
-
 bool dt_cpu_fc_fits(bool bf16, size_t n_in) {
     if (!__builtin_cpu_supports("fma"))
         return false;
     if (dt_simd_level() == DT_SIMD_AVX2)
-        return !bf16 && n_in % LANES_8 == 0;
+        return !bf16 && n_in % 8 == 0;
     return dt_simd_level() == DT_SIMD_AVX512 && __builtin_cpu_supports("avx512bw") &&
            (!bf16 || __builtin_cpu_supports("avx512bf16"));
 }
@@ -222,7 +142,7 @@ int64_t dt_cpu_fc_gradient(const dt_fc_gradient *g, const void *x, const void *d
                            bool set) {
     job_t j = {x, dy, g->m, g->n_in, g->n_out, g->limit, set};
     if (dt_simd_level() == DT_SIMD_AVX2)
-        return rows_8_all(&j, g->exact, sums);
+        return dt_avx2_fc_gradient(g, x, dy, sums, set);
     if (!g->bf16)
         return rows_f32_all(&j, g->exact, sums);
     uint32_t *x_pairs = g->scratch, *dy_pairs = x_pairs + (g->m + 1) / 2 * g->n_in;
@@ -249,7 +169,8 @@ int64_t dt_cpu_fc_gradient(const dt_fc_gradient *g, const void *x, const void *d
 #endif
 
 size_t dt_cpu_fc_scratch(const dt_fc_gradient *g) {
-    return g->bf16 ? (g->m + 1) / 2 * (g->n_in + g->n_out) * sizeof(uint32_t) : 0;
+    return g->bf16 ? (g->m + 1) / 2 * (g->n_in + g->n_out) * sizeof(uint32_t)
+                   : g->m * g->n_out * sizeof(float);
 }
 
 void dt_cpu_bias_gradient(const void *dy, bool bf16, size_t m, size_t n_out, float *dbias) {

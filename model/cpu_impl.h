@@ -30,6 +30,8 @@ typedef struct {
     dt_fc_gradient fc;            /* scratch is the worker's */
     bool own_gradient;            /* cpu_avx2.c computes the weight gradient of a convolution */
     dt_avx2_conv conv;            /* for it, and for OP_STEM */
+    bool own_fc;                  /* cpu_avx2_fc.c does all passes; dnn is but tables */
+    dt_avx2_fc_shape fc_shape;    /* for it */
     void *w_forward, *w_backward; /* shared by the workers, written after each update */
     float *bias;
     int range; /* see dt_backend.ranges */

@@ -9,10 +9,12 @@
 #include <string.h>
 
 #include "model/cpu_avx2.h"
+#include "model/simd.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
+#define AVX2   __attribute__((target("avx2")))
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
@@ -352,8 +354,9 @@ void dt_cpu_to_bf16(void *out, const float *x, size_t n) {
 /* ---- weights between plain and laid out ----
  *
  * Outputs are the fast dimension of oneDNN's layouts, in blocks of 16 or more. Rows are taken 16 at
- * a time and features in the order of the layout: the laid-out side is walked line by line, and the
- * lines of the plain side that are open at a time stay in the first-level cache. */
+ * a time: in squares of 8 x 8 where that can be, else with features in the order of the layout, so
+ * that the laid-out side is walked line by line, and the lines of the plain side that are open at a
+ * time stay in the first-level cache. */
 
 enum { ROWS = 16 };
 
@@ -367,23 +370,64 @@ static bool side_by_side(const dnn_weights *at, size_t o, size_t to) {
     return true;
 }
 
+#if defined(__x86_64__)
+/* to[c * stride[c]][r] = from[r][c], 8 x 8; rows of `from` are `line` apart. */
+AVX2 INLINE void transpose_8(const float *from, size_t line, float *to, const size_t stride[8]) {
+    __m256 a[8], b[8];
+    for (size_t r = 0; r < 8; r++)
+        a[r] = _mm256_loadu_ps(from + r * line);
+    for (int r = 0; r < 8; r += 2) {
+        b[r] = _mm256_unpacklo_ps(a[r], a[r + 1]);
+        b[r + 1] = _mm256_unpackhi_ps(a[r], a[r + 1]);
+    }
+    for (int r = 0; r < 8; r += 4)
+        for (int h = 0; h < 2; h++) {
+            a[r + 2 * h] = _mm256_shuffle_ps(b[r + h], b[r + h + 2], 0x44);
+            a[r + 2 * h + 1] = _mm256_shuffle_ps(b[r + h], b[r + h + 2], 0xEE);
+        }
+    for (int c = 0; c < 4; c++) {
+        _mm256_storeu_ps(to + stride[c], _mm256_permute2f128_ps(a[c], a[c + 4], 0x20));
+        _mm256_storeu_ps(to + stride[c + 4], _mm256_permute2f128_ps(a[c], a[c + 4], 0x31));
+    }
+}
+
+/* 16 rows that lie side by side, features in the plain order: both sides are whole lines. Returns
+ * how many features were done, a multiple of 8. */
+AVX2 static size_t out_lines(const dnn_weights *at, const float *rows, float *laid_out) {
+    size_t j = 0;
+    for (; j + 8 <= at->n_j; j += 8)
+        for (size_t r = 0; r < ROWS; r += 8)
+            transpose_8(rows + r * at->n_j + j, at->n_j, laid_out + r, at->at_j + j);
+    return j;
+}
+
+static bool has_avx2(void) {
+    return dt_simd_level() >= DT_SIMD_AVX2;
+}
+#else
+static size_t out_lines(const dnn_weights *at, const float *rows, float *laid_out) {
+    (void)at, (void)rows, (void)laid_out;
+    return 0;
+}
+
+static bool has_avx2(void) {
+    return false;
+}
+#endif
+
 void dt_cpu_weights_out(const dnn_weights *at, const float *plain, void *laid_out, bool bf16,
                         size_t from, size_t to) {
     const size_t n_j = at->n_j;
     for (size_t o = from; o < to; o += ROWS) {
-        size_t n = to - o < ROWS ? to - o : ROWS;
-        bool dense = !bf16 && side_by_side(at, o, to);
-        for (size_t k = 0; k < n_j; k++) {
-            size_t j = at->order[k];
-            const float *row = plain + o * n_j + j;
-            if (dense) {
-                float *line = (float *)laid_out + at->at_o[o] + at->at_j[j];
-                for (size_t r = 0; r < ROWS; r++)
-                    line[r] = row[r * n_j];
-            } else {
-                for (size_t r = 0; r < n; r++)
-                    store(laid_out, at->at_o[o + r] + at->at_j[j], row[r * n_j], bf16);
-            }
+        size_t n = to - o < ROWS ? to - o : ROWS, j = 0;
+        const float *rows = plain + o * n_j;
+        bool fast = !bf16 && has_avx2() && side_by_side(at, o, to);
+        if (fast)
+            j = out_lines(at, rows, (float *)laid_out + at->at_o[o]);
+        for (; j < n_j; j++) {
+            size_t i = fast ? j : at->order[j];
+            for (size_t r = 0; r < n; r++)
+                store(laid_out, at->at_o[o + r] + at->at_j[i], rows[r * n_j + i], bf16);
         }
     }
 }
@@ -405,19 +449,30 @@ static void gather_lines(const dnn_weights *at, const int64_t *const *parts, int
     }
 }
 
+INLINE void gather_row(const dnn_weights *at, const int64_t *const *parts, int n_parts, size_t o,
+                       int64_t *row) {
+    for (size_t j = 0; j < at->n_j; j++) {
+        size_t place = at->at_o[o] + at->at_j[j];
+        int64_t sum = 0;
+        for (int p = 0; p < n_parts; p++)
+            sum += parts[p][place];
+        row[j] = sum;
+    }
+}
+
 void dt_cpu_gather_i64(const dnn_weights *at, const int64_t *const *parts, int n_parts,
                        int64_t *plain, size_t from, size_t to) {
     for (size_t o = from; o < to;) {
+        int64_t *row = plain + o * at->n_j;
         if (side_by_side(at, o, to)) {
             gather_lines(at, parts, n_parts, plain, o);
             o += ROWS;
             continue;
         }
-        int64_t *row = plain + o * at->n_j;
-        memset(row, 0, at->n_j * sizeof *row);
-        for (int p = 0; p < n_parts; p++)
-            for (size_t j = 0; j < at->n_j; j++)
-                row[j] += parts[p][at->at_o[o] + at->at_j[j]];
+        if (n_parts == 1)
+            gather_row(at, parts, 1, o, row);
+        else
+            gather_row(at, parts, n_parts, o, row);
         o++;
     }
 }

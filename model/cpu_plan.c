@@ -7,7 +7,8 @@
  * fully connected layer that follows has its weights permuted instead. Where one layer likes a
  * layout for which oneDNN has only slow code in the next, all are planned in NCHW. Where there is
  * AVX2 at most, the first convolution and the pooling behind it are one operation of our own, and
- * so are weight gradients of convolutions in blocks of 8 (cpu_avx2.h says why). */
+ * so are weight gradients of convolutions in blocks of 8 and fully connected layers (cpu_avx2.h
+ * says why). */
 #include "model/cpu_impl.h"
 
 #include <stdlib.h>
@@ -165,6 +166,35 @@ static dt_status plan_own_gradient(const dt_device_config *config, cpu_op *op, d
     return place_blocks(&op->dnn->gradient, l, false);
 }
 
+/* Weights in columns of 16 outputs, the features of each together. */
+static dt_status place_columns(dnn_weights *w, size_t n_o, size_t n_j) {
+    DT_TRY(place_rows(w, n_o, n_j));
+    for (size_t o = 0; o < n_o; o++)
+        w->at_o[o] = o / 16 * 16 * n_j + o % 16;
+    for (size_t j = 0; j < n_j; j++)
+        w->at_j[j] = j * 16;
+    return dnn_weights_sort(w);
+}
+
+/* cpu_avx2_fc.c for all of a fully connected layer. *done is false where it cannot. */
+static dt_status plan_own_fc(cpu_op *op, const dnn_spec *spec, bool *done) {
+    size_t m = (size_t)spec->m, n_in = (size_t)spec->in_c, n_out = (size_t)spec->out_c;
+    op->fc_shape = (dt_avx2_fc_shape){m, n_in, n_out};
+    *done = false;
+    if (spec->is_conv || spec->bf16 || !op->fused_gradient || !dt_avx2_fc_fits(&op->fc_shape))
+        return DT_OK;
+    op->dnn = calloc(1, sizeof *op->dnn);
+    if (!op->dnn)
+        return fail_memory(op->layer);
+    op->own_fc = *done = true;
+    op->dnn->dst_block = 1;
+    op->dnn->src_bytes = m * n_in * sizeof(float);
+    op->dnn->dst_bytes = op->dnn->ddst_bytes = m * n_out * sizeof(float);
+    op->dnn->weight_bytes = sizeof(float);
+    op->dnn->backward.n = n_in * n_out; /* no table: dt_avx2_fc_turn() fills it */
+    return place_columns(&op->dnn->forward, n_out, n_in);
+}
+
 static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int block, bool plain,
                              bool is_first, bool is_last) {
     const dt_layer *l = op->layer;
@@ -172,7 +202,9 @@ static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int blo
     op->fused_gradient = !spec.is_conv && dt_cpu_fc_fits(spec.bf16, (size_t)spec.in_c);
     spec.weight_gradient = !op->fused_gradient;
     bool planned;
-    DT_TRY(plan_own_gradient(config, op, spec, &planned));
+    DT_TRY(plan_own_fc(op, &spec, &planned));
+    if (!planned)
+        DT_TRY(plan_own_gradient(config, op, spec, &planned));
     if (!planned)
         DT_TRY(dnn_layer_plan(&spec, &op->dnn));
     op->fc = fused_gradient(config, &spec);

@@ -122,7 +122,7 @@ dt_status cpu_worker_create(const cpu_context *c, cpu_worker *w) {
     for (int i = 0; i < c->plan->n_ops; before = &w->ops[i++]) {
         if (!alloc_op(c, w, i, before))
             goto no_memory;
-        if (c->plan->ops[i].kind == OP_MATMUL)
+        if (c->plan->ops[i].kind == OP_MATMUL && !c->plan->ops[i].own_fc)
             DT_TRY(bind_op(c, w, i, before));
     }
     w->logits = before->y;
@@ -164,9 +164,11 @@ static void drop(const cpu_context *c, cpu_worker *w, int i, const int64_t *samp
 static dt_status forward_op(const cpu_context *c, cpu_worker *w, int i, const void *x) {
     const cpu_op *op = &c->plan->ops[i];
     worker_op *o = &w->ops[i];
-    if (op->kind == OP_MATMUL)
+    if (op->kind == OP_MATMUL && !op->own_fc)
         return dnn_run(o->binding, DNN_FORWARD);
-    if (op->kind == OP_STEM)
+    if (op->own_fc)
+        dt_avx2_fc(&op->fc_shape, x, op->w_forward, op->bias, op->relu, o->y);
+    else if (op->kind == OP_STEM)
         dt_avx2_stem(&op->conv, x, op->w_forward, op->bias, o->y, o->which, w->scratch);
     else if (op->kind == OP_RELU)
         dt_cpu_relu(o->y, c->config->precision == DT_BF16, op->n_out);
@@ -249,7 +251,12 @@ static dt_status backward_matmul(const cpu_context *c, cpu_worker *w, int i, boo
     if (op->relu)
         dt_cpu_relu_backward(o->dy, o->y, c->config->precision == DT_BF16, op->n_out);
     DT_TRY(backward_weights(c, w, i, i > 0 ? w->ops[i - 1].y : w->input));
-    return is_first ? DT_OK : dnn_run(o->binding, DNN_BACKWARD_DATA);
+    if (is_first)
+        return DT_OK;
+    if (!op->own_fc)
+        return dnn_run(o->binding, DNN_BACKWARD_DATA);
+    dt_avx2_fc_backward(&op->fc_shape, o->dy, op->w_backward, w->ops[i - 1].dy);
+    return DT_OK;
 }
 
 static void backward_other(const cpu_context *c, cpu_worker *w, int i) {
