@@ -28,8 +28,13 @@ static size_t padded_area(const dt_avx2_conv *c) {
     return ((size_t)c->h + 2 * (size_t)c->pad) * padded_width(c);
 }
 
+static size_t out_area(const dt_avx2_conv *c) {
+    return (size_t)out_size(c, c->h) * (size_t)out_size(c, c->w);
+}
+
+/* A padded plane, and for kernels of 5 the gradients of two blocks before the pooling. */
 size_t dt_avx2_stem_scratch(const dt_avx2_conv *c) {
-    return padded_area(c) * sizeof(float);
+    return (padded_area(c) + (c->kernel == 5 ? 2 * out_area(c) * 8 : 0)) * sizeof(float);
 }
 
 size_t dt_avx2_gradient_scratch(const dt_avx2_conv *c) {
@@ -139,25 +144,26 @@ TARGET void dt_avx2_maxpool_backward(size_t planes, int h, int w, const float *d
 
 /* ---- stem ---- */
 
-/* One window for n blocks: 4 n sums. x: the window's corner in the padded plane. */
+/* One window for n <= 3 blocks: 4 n sums. x: the window's corner in the padded plane. */
 INLINE void stem_window(const float *x, size_t line, const float *weights, const float *bias,
                         int kernel, int n, bool relu, float *y, uint16_t *which, size_t y_stride) {
     size_t taps = square(kernel);
-    __m256 v[2][4];
-    for (int b = 0; b < n; b++)
-        for (int k = 0; k < 4; k++)
-            v[b][k] = _mm256_loadu_ps(bias + 8 * b);
+    __m256 v[3][4], tap[3];
+    UNROLL for (int b = 0; b < n; b++) UNROLL for (int k = 0; k < 4; k++) v[b][k] =
+        _mm256_loadu_ps(bias + 8 * b);
     for (int ky = 0; ky < kernel; ky++)
         for (int kx = 0; kx < kernel; kx++, weights += 8) {
             const float *p = x + (size_t)ky * line + kx;
             const float *const place[4] = {p, p + 1, p + line, p + line + 1};
-            for (int b = 0; b < n; b++) {
-                __m256 tap = _mm256_loadu_ps(weights + (size_t)b * taps * 8);
-                for (int k = 0; k < 4; k++)
-                    v[b][k] = _mm256_fmadd_ps(tap, _mm256_broadcast_ss(place[k]), v[b][k]);
+            UNROLL for (int b = 0; b < n; b++) tap[b] =
+                _mm256_loadu_ps(weights + (size_t)b * taps * 8);
+            UNROLL for (int k = 0; k < 4; k++) {
+                __m256 pixel = _mm256_broadcast_ss(place[k]);
+                UNROLL for (int b = 0; b < n; b++) v[b][k] =
+                    _mm256_fmadd_ps(tap[b], pixel, v[b][k]);
             }
         }
-    for (int b = 0; b < n; b++)
+    UNROLL for (int b = 0; b < n; b++)
         write_max(v[b], relu, y + (size_t)b * y_stride, which + (size_t)b * y_stride);
 }
 
@@ -172,17 +178,24 @@ INLINE void stem_blocks(const dt_avx2_conv *c, const float *plane, const float *
                         c->relu, y, which, stride);
 }
 
+/* One block alone has too few sums to keep the units busy: threes and twos as far as that goes. */
 INLINE void stem_sample(const dt_avx2_conv *c, const float *plane, const float *weights,
                         const float *bias, int kernel, float *y, uint16_t *which) {
     size_t taps = square(kernel) * 8;
     size_t area = (size_t)(out_size(c, c->h) / 2) * (size_t)(out_size(c, c->w) / 2) * 8;
-    int b = 0;
-    for (; b + 2 <= c->n_blocks; b += 2)
-        stem_blocks(c, plane, weights + (size_t)b * taps, bias + 8 * b, kernel, 2,
-                    y + (size_t)b * area, which + (size_t)b * area);
-    if (b < c->n_blocks)
-        stem_blocks(c, plane, weights + (size_t)b * taps, bias + 8 * b, kernel, 1,
-                    y + (size_t)b * area, which + (size_t)b * area);
+    for (int left = c->n_blocks, n; left > 0; left -= n) {
+        n = left == 1 ? 1 : left == 2 || left == 4 ? 2 : 3;
+        if (n == 3)
+            stem_blocks(c, plane, weights, bias, kernel, 3, y, which);
+        else if (n == 2)
+            stem_blocks(c, plane, weights, bias, kernel, 2, y, which);
+        else
+            stem_blocks(c, plane, weights, bias, kernel, 1, y, which);
+        weights += (size_t)n * taps;
+        bias += 8 * n;
+        y += (size_t)n * area;
+        which += (size_t)n * area;
+    }
 }
 
 TARGET void dt_avx2_stem(const dt_avx2_conv *c, const float *x, const float *weights,
@@ -199,35 +212,46 @@ TARGET void dt_avx2_stem(const dt_avx2_conv *c, const float *x, const float *wei
     }
 }
 
-/* Add one sample's share to `taps` rows of taps from plane on, of n blocks: rows * kernel * n sums
- * in registers. */
-INLINE void stem_taps(const dt_avx2_conv *c, const float *plane, const float *dy,
-                      const uint16_t *which, int kernel, int rows, int n, float *dweights) {
-    int out_rows = out_size(c, c->h) / 2, out_columns = out_size(c, c->w) / 2;
-    size_t line = padded_width(c), area = (size_t)out_rows * (size_t)out_columns * 8;
-    size_t taps = square(kernel) * 8;
-    __m256 sum[2][9];
-    UNROLL for (int b = 0; b < n; b++) UNROLL for (int t = 0; t < rows * kernel; t++) sum[b][t] =
-        _mm256_loadu_ps(dweights + (size_t)b * taps + 8 * t);
-    for (int oy = 0; oy < out_rows; oy++)
-        for (int ox = 0; ox < out_columns; ox++, dy += 8, which += 8) {
+/* Add one sample's share to the 9 taps of one block. */
+INLINE void stem_taps_3(const dt_avx2_conv *c, const float *plane, const float *dy,
+                        const uint16_t *which, float *dweights) {
+    size_t line = padded_width(c);
+    __m256 sum[9];
+    UNROLL for (int t = 0; t < 9; t++) sum[t] = _mm256_loadu_ps(dweights + 8 * t);
+    for (int oy = 0; oy < out_size(c, c->h) / 2; oy++)
+        for (int ox = 0; ox < out_size(c, c->w) / 2; ox++, dy += 8, which += 8) {
             const float *x = plane + (size_t)(2 * oy) * line + 2 * ox;
             UNROLL for (int k = 0; k < 4; k++) {
                 const float *p = x + (size_t)(k / 2) * line + k % 2;
-                __m256 g[2];
-                UNROLL for (int b = 0; b < n; b++) g[b] =
-                    at_place(_mm256_loadu_ps(dy + (size_t)b * area),
-                             read_which(which + (size_t)b * area), k);
-                UNROLL for (int t = 0; t < rows * kernel; t++) {
-                    __m256 pixel =
-                        _mm256_broadcast_ss(p + (size_t)(t / kernel) * line + t % kernel);
-                    UNROLL for (int b = 0; b < n; b++) sum[b][t] =
-                        _mm256_fmadd_ps(g[b], pixel, sum[b][t]);
-                }
+                __m256 g = at_place(_mm256_loadu_ps(dy), read_which(which), k);
+                UNROLL for (int t = 0; t < 9; t++) sum[t] = _mm256_fmadd_ps(
+                    g, _mm256_broadcast_ss(p + (size_t)(t / 3) * line + t % 3), sum[t]);
             }
         }
-    UNROLL for (int b = 0; b < n; b++) UNROLL for (int t = 0; t < rows * kernel; t++)
-        _mm256_storeu_ps(dweights + (size_t)b * taps + 8 * t, sum[b][t]);
+    UNROLL for (int t = 0; t < 9; t++) _mm256_storeu_ps(dweights + 8 * t, sum[t]);
+}
+
+/* Add one sample's share to `rows` rows of 5 taps, from that of plane on, of n blocks: 10 sums. dy:
+ * [n][out_area][8], before the pooling. */
+INLINE void stem_taps_5(const dt_avx2_conv *c, const float *plane, const float *dy, int rows, int n,
+                        float *dweights) {
+    const int taps = rows * 5;
+    size_t line = padded_width(c), area = out_area(c) * 8;
+    __m256 sum[10]; /* [n][taps] */
+    UNROLL for (int b = 0; b < n; b++) UNROLL for (int t = 0; t < taps; t++) sum[b * taps + t] =
+        _mm256_loadu_ps(dweights + (size_t)b * 25 * 8 + 8 * t);
+    for (int oy = 0; oy < out_size(c, c->h); oy++, plane += line)
+        for (int ox = 0; ox < out_size(c, c->w); ox++, dy += 8) {
+            __m256 g[2];
+            UNROLL for (int b = 0; b < n; b++) g[b] = _mm256_loadu_ps(dy + (size_t)b * area);
+            UNROLL for (int t = 0; t < taps; t++) {
+                __m256 pixel = _mm256_broadcast_ss(plane + (size_t)(t / 5) * line + ox + t % 5);
+                UNROLL for (int b = 0; b < n; b++) sum[b * taps + t] =
+                    _mm256_fmadd_ps(g[b], pixel, sum[b * taps + t]);
+            }
+        }
+    UNROLL for (int b = 0; b < n; b++) UNROLL for (int t = 0; t < taps; t++)
+        _mm256_storeu_ps(dweights + (size_t)b * 25 * 8 + 8 * t, sum[b * taps + t]);
 }
 
 /* The bias gradient of one block of one sample: the same sum without pixels. */
@@ -244,22 +268,29 @@ INLINE void stem_bias(const float *dy, const uint16_t *which, size_t area, float
 INLINE void stem_gradient_3(const dt_avx2_conv *c, const float *plane, const float *dy,
                             const uint16_t *which, float *dweights, size_t area) {
     for (int b = 0; b < c->n_blocks; b++)
-        stem_taps(c, plane, dy + (size_t)b * area, which + (size_t)b * area, 3, 3, 1,
-                  dweights + (size_t)b * 9 * 8);
+        stem_taps_3(c, plane, dy + (size_t)b * area, which + (size_t)b * area,
+                    dweights + (size_t)b * 9 * 8);
 }
 
+/* 25 taps are more than registers: rows of taps, each with all positions, so that finding the
+ * places of the maxima first, once, pays. */
 INLINE void stem_gradient_5(const dt_avx2_conv *c, const float *plane, const float *dy,
-                            const uint16_t *which, float *dweights, size_t area) {
+                            const uint16_t *which, float *dweights, size_t area, float *unpooled) {
     size_t line = padded_width(c);
-    for (int ky = 0; ky < 5; ky++) {
-        const float *x = plane + (size_t)ky * line;
-        int b = 0;
-        for (; b + 2 <= c->n_blocks; b += 2)
-            stem_taps(c, x, dy + (size_t)b * area, which + (size_t)b * area, 5, 1, 2,
-                      dweights + (size_t)(b * 25 + ky * 5) * 8);
-        if (b < c->n_blocks)
-            stem_taps(c, x, dy + (size_t)b * area, which + (size_t)b * area, 5, 1, 1,
-                      dweights + (size_t)(b * 25 + ky * 5) * 8);
+    for (int b = 0, n; b < c->n_blocks; b += n) {
+        n = c->n_blocks - b >= 2 ? 2 : 1;
+        float *to = dweights + (size_t)b * 25 * 8;
+        dt_avx2_maxpool_backward((size_t)n, out_size(c, c->h), out_size(c, c->w),
+                                 dy + (size_t)b * area, which + (size_t)b * area, unpooled);
+        for (int ky = 0; ky < 5; ky++) {
+            const float *x = plane + (size_t)ky * line;
+            if (n == 2)
+                stem_taps_5(c, x, unpooled, 1, 2, to + (size_t)ky * 5 * 8);
+            else if (ky == 4)
+                stem_taps_5(c, x, unpooled, 1, 1, to + (size_t)ky * 5 * 8);
+            else if (ky % 2 == 0)
+                stem_taps_5(c, x, unpooled, 2, 1, to + (size_t)ky * 5 * 8);
+        }
     }
 }
 
@@ -276,7 +307,7 @@ TARGET void dt_avx2_stem_gradient(const dt_avx2_conv *c, const float *x, const f
         if (c->kernel == 3)
             stem_gradient_3(c, scratch, dy, which, dweights, area);
         else
-            stem_gradient_5(c, scratch, dy, which, dweights, area);
+            stem_gradient_5(c, scratch, dy, which, dweights, area, scratch + padded_area(c));
         for (int b = 0; b < c->n_blocks; b++)
             stem_bias(dy + (size_t)b * area, which + (size_t)b * area, area, dbias + 8 * b);
     }

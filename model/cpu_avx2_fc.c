@@ -95,7 +95,9 @@ TARGET static void multiply(const float *a, const float *b, const float *bias, b
                          .a_line = k,
                          .c_line = n,
                          .n = part,
-                         .bias = at > 0 ? NULL : bias ? bias + j : zeros,
+                         .bias = at > 0 ? NULL
+                                 : bias ? bias + j
+                                        : zeros,
                          .relu = relu && at + part == k};
             product_stretch(&p, m);
         }
