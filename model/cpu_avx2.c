@@ -1,4 +1,4 @@
-/* model/cpu_avx2.c - the first layer, convolution weight gradients and pooling for AVX2.
+/* model/cpu_avx2.c - convolutions and pooling for AVX2.
  *
  * A vector holds 8 output channels. Loops over taps and positions are arranged so that about ten
  * sums live in registers: fewer would wait for the four cycles of a multiply-add, more do not fit.
@@ -37,8 +37,8 @@ size_t dt_avx2_stem_scratch(const dt_avx2_conv *c) {
     return (padded_area(c) + (c->kernel == 5 ? 2 * out_area(c) * 8 : 0)) * sizeof(float);
 }
 
-size_t dt_avx2_gradient_scratch(const dt_avx2_conv *c) {
-    return padded_area(c) * 8 * sizeof(float);
+size_t dt_avx2_conv_scratch(const dt_avx2_conv *c) {
+    return (size_t)c->in_blocks * padded_area(c) * 8 * sizeof(float);
 }
 
 bool dt_avx2_stem_fits(const dt_avx2_conv *c) {
@@ -47,7 +47,7 @@ bool dt_avx2_stem_fits(const dt_avx2_conv *c) {
            rows % 2 == 0 && columns % 2 == 0;
 }
 
-bool dt_avx2_gradient_fits(const dt_avx2_conv *c) {
+bool dt_avx2_conv_fits(const dt_avx2_conv *c) {
     return dt_avx2_fits() && (c->kernel == 3 || c->kernel == 5) && c->n_blocks % 2 == 0 &&
            out_size(c, c->h) >= 1 && out_size(c, c->w) >= 1;
 }
@@ -58,9 +58,11 @@ bool dt_avx2_gradient_fits(const dt_avx2_conv *c) {
 #define TARGET __attribute__((target("avx2,fma")))
 #define INLINE TARGET static inline __attribute__((always_inline))
 #ifdef __clang__
-#define UNROLL _Pragma("unroll")
+#define UNROLL   _Pragma("unroll")
+#define UNROLL_4 _Pragma("unroll 4")
 #else
-#define UNROLL _Pragma("GCC unroll 25")
+#define UNROLL   _Pragma("GCC unroll 25")
+#define UNROLL_4 _Pragma("GCC unroll 4") /* by more, gcc 12 keeps sums in memory */
 #endif
 
 bool dt_avx2_fits(void) {
@@ -313,6 +315,117 @@ TARGET void dt_avx2_stem_gradient(const dt_avx2_conv *c, const float *x, const f
     }
 }
 
+/* ---- convolution ---- */
+
+enum { WIDEST = 6, WEIGHT_BYTES = 20480 };
+
+/* A convolution as this section sees it, of one sample. */
+typedef struct {
+    const dt_avx2_conv *c;
+    const float *planes, *weights, *bias; /* planes: in_blocks of them, padded */
+    float *y;
+    size_t line, plane; /* elements of a padded row and plane */
+    size_t pair, apart; /* of the weights of an input and an output block; of an output block */
+    size_t area;        /* of an output block */
+} conv_job;
+
+/* The rows of taps that meet row oy and are not all padding: [*from, *to). */
+static void tap_rows(const dt_avx2_conv *c, int oy, int *from, int *to) {
+    *from = c->pad > oy ? c->pad - oy : 0;
+    *to = c->h + c->pad - oy < c->kernel ? c->h + c->pad - oy : c->kernel;
+}
+
+/* `width` outputs of row oy from column ox on, of 2 output blocks from b on, over input blocks
+ * [from, to): 2 * width sums. */
+INLINE void conv_tile(const conv_job *j, int b, int from, int to, int oy, int ox, int width) {
+    const dt_avx2_conv *c = j->c;
+    const float *w = j->weights + (size_t)b * j->apart + (size_t)from * j->pair;
+    const float *x = j->planes + (size_t)from * j->plane + (size_t)oy * j->line + 8 * ox;
+    float *y =
+        j->y + (size_t)b * j->area + ((size_t)oy * (size_t)out_size(c, c->w) + (size_t)ox) * 8;
+    const size_t row = (size_t)c->kernel * 64;
+    int first, last;
+    __m256 sum[WIDEST][2];
+    tap_rows(c, oy, &first, &last);
+    UNROLL for (int q = 0; q < width; q++) UNROLL for (int k = 0; k < 2; k++) sum[q][k] =
+        _mm256_loadu_ps(from > 0 ? y + (size_t)k * j->area + 8 * q : j->bias + 8 * (b + k));
+    for (int i = from; i < to; i++, x += j->plane, w += j->pair)
+        for (int ky = first; ky < last; ky++) {
+            const float *p = x + (size_t)ky * j->line, *tap = w + (size_t)ky * row;
+            for (const float *end = tap + row; tap < end; tap += 64, p += 8)
+                UNROLL_4 for (int k = 0; k < 8; k++) {
+                    __m256 w0 = _mm256_loadu_ps(tap + 8 * k);
+                    __m256 w1 = _mm256_loadu_ps(tap + j->apart + 8 * k);
+                    UNROLL for (int q = 0; q < width; q++) {
+                        __m256 in = _mm256_broadcast_ss(p + 8 * q + k);
+                        sum[q][0] = _mm256_fmadd_ps(w0, in, sum[q][0]);
+                        sum[q][1] = _mm256_fmadd_ps(w1, in, sum[q][1]);
+                    }
+                }
+        }
+    UNROLL for (int q = 0; q < width; q++) UNROLL for (int k = 0; k < 2; k++) {
+        __m256 v = sum[q][k];
+        if (c->relu && to == c->in_blocks) /* NaN stays NaN */
+            v = _mm256_max_ps(_mm256_setzero_ps(), v);
+        _mm256_storeu_ps(y + (size_t)k * j->area + 8 * q, v);
+    }
+}
+
+/* A row of outputs, in tiles of nearly the same width. */
+TARGET static void conv_row(const conv_job *j, int b, int from, int to, int oy) {
+    int columns = out_size(j->c, j->c->w), tiles = (columns + WIDEST - 1) / WIDEST;
+    for (int ox = 0, width; ox < columns; ox += width, tiles--) {
+        width = (columns - ox + tiles - 1) / tiles;
+        switch (width) {
+        case 6:
+            conv_tile(j, b, from, to, oy, ox, 6);
+            break;
+        case 5:
+            conv_tile(j, b, from, to, oy, ox, 5);
+            break;
+        case 4:
+            conv_tile(j, b, from, to, oy, ox, 4);
+            break;
+        case 3:
+            conv_tile(j, b, from, to, oy, ox, 3);
+            break;
+        case 2:
+            conv_tile(j, b, from, to, oy, ox, 2);
+            break;
+        default:
+            conv_tile(j, b, from, to, oy, ox, 1);
+        }
+    }
+}
+
+void dt_avx2_conv_run(const dt_avx2_conv *c, const float *x, const float *weights,
+                      const float *bias, float *y, float *scratch) {
+    size_t in = (size_t)c->h * (size_t)c->w * 8, pair = square(c->kernel) * 64;
+    conv_job j = {.c = c,
+                  .weights = weights,
+                  .bias = bias,
+                  .y = y,
+                  .line = padded_width(c) * 8,
+                  .plane = padded_area(c) * 8,
+                  .pair = pair,
+                  .apart = (size_t)c->in_blocks * pair,
+                  .area = out_area(c) * 8};
+    /* as many input blocks at a time as leave their weights in the first-level cache */
+    int most = (int)(WEIGHT_BYTES / (2 * pair * sizeof(float)));
+    most = most > 1 ? most : 1;
+    for (int s = 0; s < c->m; s++, j.y += (size_t)c->n_blocks * j.area) {
+        j.planes = c->pad > 0 ? scratch : x;
+        for (int i = 0; i < c->in_blocks; i++, x += in)
+            if (c->pad > 0)
+                pad_plane(c, x, 8, scratch + (size_t)i * j.plane);
+        for (int b = 0; b < c->n_blocks; b += 2)
+            for (int from = 0; from < c->in_blocks; from += most)
+                for (int oy = 0; oy < out_size(c, c->h); oy++)
+                    conv_row(&j, b, from, from + most < c->in_blocks ? from + most : c->in_blocks,
+                             oy);
+    }
+}
+
 /* ---- weight gradient of a convolution ---- */
 
 /* Add one sample's share to a row of taps of n input channels and 2 output blocks: kernel * n * 2
@@ -345,12 +458,17 @@ INLINE void gradient_plane(const dt_avx2_conv *c, const float *plane, const floa
     size_t line = padded_width(c) * 8, area = (size_t)rows * (size_t)columns * 8;
     size_t apart = (size_t)c->in_blocks * square(kernel) * 64;
     for (int b = 0; b < c->n_blocks; b += 2)
-        for (int ky = 0; ky < kernel; ky++)
+        for (int ky = 0; ky < kernel; ky++) {
+            /* rows of outputs that do not meet padding only */
+            int first = c->pad > ky ? c->pad - ky : 0;
+            int last = c->h + c->pad - ky < rows ? c->h + c->pad - ky : rows;
             for (int i = 0; i < 8; i += n)
-                gradient_taps(plane + (size_t)ky * line + i, line, dy + (size_t)b * area, area,
-                              rows, columns, kernel, n,
+                gradient_taps(plane + (size_t)(ky + first) * line + i, line,
+                              dy + (size_t)b * area + (size_t)first * (size_t)columns * 8, area,
+                              last - first, columns, kernel, n,
                               to + (size_t)b * apart + (size_t)(ky * kernel) * 64 + (size_t)i * 8,
                               apart);
+        }
 }
 
 INLINE void gradient_bias(const float *dy, size_t area, float *dbias) {
@@ -393,6 +511,10 @@ void dt_avx2_stem(const dt_avx2_conv *c, const float *x, const float *weights, c
 void dt_avx2_stem_gradient(const dt_avx2_conv *c, const float *x, const float *dy,
                            const uint16_t *which, float *dweights, float *dbias, float *scratch) {
     (void)c, (void)x, (void)dy, (void)which, (void)dweights, (void)dbias, (void)scratch;
+}
+void dt_avx2_conv_run(const dt_avx2_conv *c, const float *x, const float *weights,
+                      const float *bias, float *y, float *scratch) {
+    (void)c, (void)x, (void)weights, (void)bias, (void)y, (void)scratch;
 }
 void dt_avx2_conv_gradient(const dt_avx2_conv *c, const float *x, const float *dy, float *dweights,
                            float *dbias, float *scratch) {

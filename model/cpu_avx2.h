@@ -1,10 +1,10 @@
 /* model/cpu_avx2.h - what oneDNN does slowly, or not at all, where there is AVX2 but no AVX-512.
  *
  * oneDNN's code for AVX2 has no weight gradient for images of one channel, which makes a whole
- * network fall back to matrix products, and its weight gradient of other convolutions reaches two
- * thirds of the peak. Here are the first layer with the pooling behind it (the stem: what is
- * written is a quarter of its activations), and the weight gradient of convolutions in blocks of 8
- * channels.
+ * network fall back to matrix products; its weight gradient of other convolutions reaches two
+ * thirds of the peak, and fully connected layers a third to a half. Here are the first layer with
+ * the pooling behind it (the stem: what is written is a quarter of its activations), convolutions
+ * in blocks of 8 channels, and fully connected layers.
  *
  * All float, channels rounded up to whole blocks of 8. The calling thread does all the work; sums
  * run over samples, rows and columns in this order. */
@@ -32,10 +32,7 @@ typedef struct {
 
 /* Kernels 3 and 5; stem: an even number of output rows and columns. */
 bool dt_avx2_stem_fits(const dt_avx2_conv *c);
-/* ... and an even number of output blocks. */
-bool dt_avx2_gradient_fits(const dt_avx2_conv *c);
 size_t dt_avx2_stem_scratch(const dt_avx2_conv *c); /* bytes */
-size_t dt_avx2_gradient_scratch(const dt_avx2_conv *c);
 
 /* y[m][n_blocks][rows / 2][columns / 2][8] = the maximum over 2 x 2 of conv(x) + bias, at least 0
  * with relu; which: as dt_cpu_maxpool() leaves it. x: [m][h][w], weights: [n_blocks][kernel *
@@ -45,8 +42,15 @@ void dt_avx2_stem(const dt_avx2_conv *c, const float *x, const float *weights, c
 /* The gradients of weights and bias, in their layouts, from that of y. */
 void dt_avx2_stem_gradient(const dt_avx2_conv *c, const float *x, const float *dy,
                            const uint16_t *which, float *dweights, float *dbias, float *scratch);
-/* dweights[n_blocks][in_blocks][kernel * kernel][8 in][8 out], dbias[n_blocks * 8], from x
- * [m][in_blocks][h][w][8] and dy [m][n_blocks][rows][columns][8]. */
+
+/* Kernels 3 and 5, an even number of output blocks. */
+bool dt_avx2_conv_fits(const dt_avx2_conv *c);
+size_t dt_avx2_conv_scratch(const dt_avx2_conv *c); /* bytes */
+/* y[m][n_blocks][rows][columns][8] = conv(x) + bias, at least 0 with relu. x: [m][in_blocks][h][w]
+ * [8], weights: [n_blocks][in_blocks][kernel * kernel][8 in][8 out], bias: [n_blocks * 8]. */
+void dt_avx2_conv_run(const dt_avx2_conv *c, const float *x, const float *weights,
+                      const float *bias, float *y, float *scratch);
+/* dweights, in the layout of weights, and dbias[n_blocks * 8] from x and dy. */
 void dt_avx2_conv_gradient(const dt_avx2_conv *c, const float *x, const float *dy, float *dweights,
                            float *dbias, float *scratch);
 

@@ -4,8 +4,8 @@
  * few operations: to write the gradient as floats, only to read it again for conversion, costs
  * about as much as to compute it. Here a tile of 8 x 48 gradients is summed over the samples in
  * registers, converted there, and added to the sums in memory, whose rows are walked in order. With
- * AVX2 cpu_avx2_fc.c does the same. On older processors oneDNN computes the gradient and model/fixed.c
- * converts it. */
+ * AVX2 cpu_avx2_fc.c does the same. On older processors oneDNN computes the gradient and
+ * model/fixed.c converts it. */
 #include <string.h>
 
 #include "model/backend.h"

@@ -24,14 +24,14 @@ typedef struct {
     size_t n_out; /* elements of the output for a micro-batch, padding included */
     /* OP_MATMUL: conv and fc; OP_STEM, whose dnn only tells where its weights lie */
     dnn_layer *dnn;
-    bool relu;                    /* applied by oneDNN in the forward pass */
-    size_t ddst_bytes;            /* of the output's gradient */
-    bool fused_gradient;          /* cpu_fc.c computes the weight gradient, not oneDNN: */
-    dt_fc_gradient fc;            /* scratch is the worker's */
-    bool own_gradient;            /* cpu_avx2.c computes the weight gradient of a convolution */
-    dt_avx2_conv conv;            /* for it, and for OP_STEM */
-    bool own_fc;                  /* cpu_avx2_fc.c does all passes; dnn is but tables */
-    dt_avx2_fc_shape fc_shape;    /* for it */
+    bool relu;           /* applied by oneDNN in the forward pass */
+    size_t ddst_bytes;   /* of the output's gradient */
+    bool fused_gradient; /* cpu_fc.c computes the weight gradient, not oneDNN: */
+    dt_fc_gradient fc;   /* scratch is the worker's */
+    bool own_conv;       /* cpu_avx2.c does a convolution, oneDNN its input's gradient only */
+    dt_avx2_conv conv;   /* for it, and for OP_STEM */
+    bool own_fc;         /* cpu_avx2_fc.c does all; dnn is but tables: */
+    dt_avx2_fc_shape fc_shape;
     void *w_forward, *w_backward; /* shared by the workers, written after each update */
     float *bias;
     int range; /* see dt_backend.ranges */

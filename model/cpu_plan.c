@@ -7,8 +7,8 @@
  * fully connected layer that follows has its weights permuted instead. Where one layer likes a
  * layout for which oneDNN has only slow code in the next, all are planned in NCHW. Where there is
  * AVX2 at most, the first convolution and the pooling behind it are one operation of our own, and
- * so are weight gradients of convolutions in blocks of 8 and fully connected layers (cpu_avx2.h
- * says why). */
+ * convolutions in blocks of 8 and most fully connected layers are ours too (cpu_avx2.h says why).
+ */
 #include "model/cpu_impl.h"
 
 #include <stdlib.h>
@@ -146,15 +146,16 @@ static dt_status plan_stem(const dt_device_config *config, cpu_op *op) {
     return op->w_forward && op->bias ? DT_OK : fail_memory(l);
 }
 
-/* oneDNN for the rest of a convolution, cpu_avx2.c for its weight gradient: where both want blocks
+/* oneDNN for the input's gradient of a convolution, cpu_avx2.c for the rest: where both want blocks
  * of 8. *done is false where they do not. */
-static dt_status plan_own_gradient(const dt_device_config *config, cpu_op *op, dnn_spec spec,
-                                   bool *done) {
+static dt_status plan_own_conv(const dt_device_config *config, cpu_op *op, dnn_spec spec,
+                               bool *done) {
     const dt_layer *l = op->layer;
     op->conv = blocked_conv(config, l);
+    op->conv.relu = spec.relu;
     *done = false;
     if (!spec.is_conv || spec.src_block != 8 || spec.bf16 || spec.dst_plain || l->stride != 1 ||
-        !dt_avx2_gradient_fits(&op->conv))
+        !dt_avx2_conv_fits(&op->conv))
         return DT_OK;
     spec.weight_gradient = false;
     DT_TRY(dnn_layer_plan(&spec, &op->dnn));
@@ -162,7 +163,12 @@ static dt_status plan_own_gradient(const dt_device_config *config, cpu_op *op, d
         dnn_layer_free(&op->dnn);
         return DT_OK;
     }
-    op->own_gradient = *done = true;
+    op->own_conv = *done = true;
+    op->dnn->same_weights = false;
+    dnn_weights_free(&op->dnn->forward);
+    if (op->dnn->scratch_bytes < dt_avx2_conv_scratch(&op->conv))
+        op->dnn->scratch_bytes = dt_avx2_conv_scratch(&op->conv);
+    DT_TRY(place_blocks(&op->dnn->forward, l, false));
     return place_blocks(&op->dnn->gradient, l, false);
 }
 
@@ -204,7 +210,7 @@ static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int blo
     bool planned;
     DT_TRY(plan_own_fc(op, &spec, &planned));
     if (!planned)
-        DT_TRY(plan_own_gradient(config, op, spec, &planned));
+        DT_TRY(plan_own_conv(config, op, spec, &planned));
     if (!planned)
         DT_TRY(dnn_layer_plan(&spec, &op->dnn));
     op->fc = fused_gradient(config, &spec);
@@ -221,7 +227,7 @@ static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int blo
     op->w_backward = op->w_forward;
     if (spec.input_gradient && !op->dnn->same_weights)
         op->w_backward = cpu_alloc(op->dnn->backward.n * op->dnn->weight_bytes);
-    op->bias = cpu_alloc(l->n_b * sizeof *op->bias);
+    op->bias = cpu_alloc((l->n_b + 7) / 8 * 8 * sizeof *op->bias);
     return op->w_forward && op->w_backward && op->bias ? DT_OK : fail_memory(l);
 }
 
@@ -364,8 +370,6 @@ static dt_status plan_op(const dt_device_config *config, cpu_plan *plan, cpu_op 
         need(plan, op->dnn->scratch_bytes, op->fused_gradient ? 0 : op->dnn->gradient.n);
         if (op->fused_gradient)
             need(plan, dt_cpu_fc_scratch(&op->fc), 0);
-        if (op->own_gradient)
-            need(plan, dt_avx2_gradient_scratch(&op->conv), 0);
         break;
     case OP_STEM:
         DT_TRY(plan_stem(config, op));

@@ -122,7 +122,7 @@ dt_status cpu_worker_create(const cpu_context *c, cpu_worker *w) {
     for (int i = 0; i < c->plan->n_ops; before = &w->ops[i++]) {
         if (!alloc_op(c, w, i, before))
             goto no_memory;
-        if (c->plan->ops[i].kind == OP_MATMUL && !c->plan->ops[i].own_fc)
+        if (c->plan->ops[i].kind == OP_MATMUL && c->plan->ops[i].dnn->impl)
             DT_TRY(bind_op(c, w, i, before));
     }
     w->logits = before->y;
@@ -164,10 +164,12 @@ static void drop(const cpu_context *c, cpu_worker *w, int i, const int64_t *samp
 static dt_status forward_op(const cpu_context *c, cpu_worker *w, int i, const void *x) {
     const cpu_op *op = &c->plan->ops[i];
     worker_op *o = &w->ops[i];
-    if (op->kind == OP_MATMUL && !op->own_fc)
-        return dnn_run(o->binding, DNN_FORWARD);
     if (op->own_fc)
         dt_avx2_fc(&op->fc_shape, x, op->w_forward, op->bias, op->relu, o->y);
+    else if (op->own_conv)
+        dt_avx2_conv_run(&op->conv, x, op->w_forward, op->bias, o->y, w->scratch);
+    else if (op->kind == OP_MATMUL)
+        return dnn_run(o->binding, DNN_FORWARD);
     else if (op->kind == OP_STEM)
         dt_avx2_stem(&op->conv, x, op->w_forward, op->bias, o->y, o->which, w->scratch);
     else if (op->kind == OP_RELU)
@@ -235,7 +237,7 @@ static dt_status backward_weights(const cpu_context *c, cpu_worker *w, int i, co
     } else {
         if (op->kind == OP_STEM)
             dt_avx2_stem_gradient(&op->conv, x, o->dy, o->which, w->dw, w->dbias, w->scratch);
-        else if (op->own_gradient)
+        else if (op->own_conv)
             dt_avx2_conv_gradient(&op->conv, x, o->dy, w->dw, w->dbias, w->scratch);
         else
             DT_TRY(dnn_run(o->binding, DNN_BACKWARD_WEIGHTS));

@@ -182,7 +182,7 @@ static dnnl_format_tag_t activation_tag(int block, int channels) {
     return block == channels && channels > 1 ? dnnl_acdb : dnnl_abcd;
 }
 
-static void weights_free(dnn_weights *w) {
+void dnn_weights_free(dnn_weights *w) {
     free(w->at_o);
     free(w->at_j);
     free(w->order);
@@ -488,9 +488,9 @@ void dnn_layer_free(dnn_layer **layer) {
         if (impl->pass[i].desc)
             dnnl_primitive_desc_destroy(impl->pass[i].desc);
     }
-    weights_free(&(*layer)->forward);
-    weights_free(&(*layer)->backward);
-    weights_free(&(*layer)->gradient);
+    dnn_weights_free(&(*layer)->forward);
+    dnn_weights_free(&(*layer)->backward);
+    dnn_weights_free(&(*layer)->gradient);
     free(impl);
     free(*layer);
     *layer = NULL;

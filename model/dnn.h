@@ -67,6 +67,7 @@ typedef struct dnn_binding dnn_binding;
 
 /* Sort w->order anew: after at_j was changed. */
 DT_NODISCARD dt_status dnn_weights_sort(dnn_weights *w);
+void dnn_weights_free(dnn_weights *w); /* its tables */
 void dnn_single_thread(void);
 /* DT_EDEVICE: oneDNN cannot; the message has its status. Free with dnn_layer_free(). */
 DT_NODISCARD dt_status dnn_layer_plan(const dnn_spec *spec, dnn_layer **out);
