@@ -55,17 +55,18 @@ void dt_avx2_conv_gradient(const dt_avx2_conv *c, const float *x, const float *d
                            float *dbias, float *scratch);
 
 /* A fully connected layer: y[m][n_out] = x[m][n_in] * weights + bias, at least 0 with relu; dx[m]
- * [n_in] = dy[m][n_out] * the same weights for backward. Both numbers are multiples of 16; weights
- * are in [n_out / 16][n_in][16], for backward in [n_in / 16][n_out][16]. */
+ * [n_in] = dy[m][n_out] * the same weights for backward. n_in is a multiple of 16; weights and bias
+ * are in [ceil(n_out / 16)][n_in][16] and [16] for each, filled up with zeros, weights for backward
+ * in [n_in / 16][n_out][16]. scratch: m * 16 floats. */
 typedef struct {
     size_t m, n_in, n_out;
 } dt_avx2_fc_shape;
 bool dt_avx2_fc_fits(const dt_avx2_fc_shape *s);
 void dt_avx2_fc(const dt_avx2_fc_shape *s, const float *x, const float *weights, const float *bias,
-                bool relu, float *y);
+                bool relu, float *y, float *scratch);
 void dt_avx2_fc_backward(const dt_avx2_fc_shape *s, const float *dy, const float *weights,
                          float *dx);
-/* The weights of outputs [from, to), multiples of 16, from the one layout into the other. */
+/* The weights of outputs [from, to) from the one layout into the other; from: a multiple of 16. */
 void dt_avx2_fc_turn(const dt_avx2_fc_shape *s, const float *forward, float *backward, size_t from,
                      size_t to);
 /* As dt_cpu_fc_gradient(), n_in a multiple of 8; g->scratch: m * n_out floats. */

@@ -80,49 +80,56 @@ INLINE void product_stretch(const product *p, size_t m) {
         product_tile(p, s, 1, false);
 }
 
-/* c[m][n] = a[m][k] x b + bias. b: [n / COLUMNS][k][COLUMNS]. */
-TARGET static void multiply(const float *a, const float *b, const float *bias, bool relu, size_t m,
-                            size_t n, size_t k, float *c) {
+/* Columns [0, COLUMNS) of c = a[m][k] x b[k][COLUMNS] + bias. */
+INLINE void multiply_columns(const float *a, const float *b, const float *bias, bool relu, size_t m,
+                             size_t k, float *c, size_t c_line) {
+    for (size_t at = 0; at < k; at += STRETCH) {
+        size_t part = k - at < STRETCH ? k - at : STRETCH;
+        const float *stretch = b + at * COLUMNS;
+        product p = {.a = a + at,
+                     .b = stretch,
+                     .ahead = stretch + part * COLUMNS,
+                     .c = c,
+                     .a_line = k,
+                     .c_line = c_line,
+                     .n = part,
+                     .bias = at > 0 ? NULL : bias,
+                     .relu = relu && at + part == k};
+        product_stretch(&p, m);
+    }
+}
+
+TARGET void dt_avx2_fc(const dt_avx2_fc_shape *s, const float *x, const float *weights,
+                       const float *bias, bool relu, float *y, float *scratch) {
+    size_t o = 0;
+    for (; o + COLUMNS <= s->n_out; o += COLUMNS)
+        multiply_columns(x, weights + o * s->n_in, bias + o, relu, s->m, s->n_in, y + o, s->n_out);
+    if (o == s->n_out)
+        return;
+    multiply_columns(x, weights + o * s->n_in, bias + o, relu, s->m, s->n_in, scratch, COLUMNS);
+    for (size_t r = 0; r < s->m; r++)
+        memcpy(y + r * s->n_out + o, scratch + r * COLUMNS, (s->n_out - o) * sizeof *y);
+}
+
+TARGET void dt_avx2_fc_backward(const dt_avx2_fc_shape *s, const float *dy, const float *weights,
+                                float *dx) {
     static const float zeros[COLUMNS];
-    for (size_t j = 0; j < n; j += COLUMNS)
-        for (size_t at = 0; at < k; at += STRETCH) {
-            size_t part = k - at < STRETCH ? k - at : STRETCH;
-            const float *stretch = b + j * k + at * COLUMNS;
-            product p = {.a = a + at,
-                         .b = stretch,
-                         .ahead = stretch + part * COLUMNS,
-                         .c = c + j,
-                         .a_line = k,
-                         .c_line = n,
-                         .n = part,
-                         .bias = at > 0 ? NULL
-                                 : bias ? bias + j
-                                        : zeros,
-                         .relu = relu && at + part == k};
-            product_stretch(&p, m);
-        }
+    for (size_t i = 0; i < s->n_in; i += COLUMNS)
+        multiply_columns(dy, weights + i * s->n_out, zeros, false, s->m, s->n_out, dx + i, s->n_in);
 }
 
-void dt_avx2_fc(const dt_avx2_fc_shape *s, const float *x, const float *weights, const float *bias,
-                bool relu, float *y) {
-    multiply(x, weights, bias, relu, s->m, s->n_out, s->n_in, y);
-}
-
-void dt_avx2_fc_backward(const dt_avx2_fc_shape *s, const float *dy, const float *weights,
-                         float *dx) {
-    multiply(dy, weights, NULL, false, s->m, s->n_in, s->n_out, dx);
-}
-
-TARGET void dt_avx2_fc_turn(const dt_avx2_fc_shape *s, const float *forward, float *backward,
-                            size_t from, size_t to) {
-    for (size_t o = from; o < to; o += COLUMNS)
+void dt_avx2_fc_turn(const dt_avx2_fc_shape *s, const float *forward, float *backward, size_t from,
+                     size_t to) {
+    for (size_t o = from; o < to; o += COLUMNS) {
+        size_t n = to - o < COLUMNS ? to - o : COLUMNS;
         for (size_t i = 0; i < s->n_in; i += COLUMNS) {
             const float *in = forward + o * s->n_in + i * COLUMNS;
             float *out = backward + i * s->n_out + o * COLUMNS;
-            for (size_t r = 0; r < COLUMNS; r++)
-                for (size_t c = 0; c < COLUMNS; c++)
+            for (size_t c = 0; c < n; c++)
+                for (size_t r = 0; r < COLUMNS; r++)
                     out[c * COLUMNS + r] = in[r * COLUMNS + c];
         }
+    }
 }
 
 /* ---- weight gradient ---- */
@@ -275,8 +282,8 @@ int64_t dt_avx2_fc_gradient(const dt_fc_gradient *g, const float *x, const float
 #else
 /* clang-format off: never called, see dt_avx2_fits() */
 void dt_avx2_fc(const dt_avx2_fc_shape *s, const float *x, const float *weights, const float *bias,
-                bool relu, float *y) {
-    (void)s, (void)x, (void)weights, (void)bias, (void)relu, (void)y;
+                bool relu, float *y, float *scratch) {
+    (void)s, (void)x, (void)weights, (void)bias, (void)relu, (void)y, (void)scratch;
 }
 void dt_avx2_fc_backward(const dt_avx2_fc_shape *s, const float *dy, const float *weights,
                          float *dx) {
@@ -295,5 +302,5 @@ int64_t dt_avx2_fc_gradient(const dt_fc_gradient *g, const float *x, const float
 #endif
 
 bool dt_avx2_fc_fits(const dt_avx2_fc_shape *s) {
-    return dt_avx2_fits() && s->n_in % 16 == 0 && s->n_out % 16 == 0;
+    return dt_avx2_fits() && s->n_in % 16 == 0;
 }

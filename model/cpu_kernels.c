@@ -19,6 +19,10 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+static bool has_avx2(void) {
+    return dt_simd_level() >= DT_SIMD_AVX2; /* elsewhere there is but DT_SIMD_BASE */
+}
+
 INLINE uint16_t round_bf16(float f) {
     uint32_t bits;
     memcpy(&bits, &f, sizeof bits);
@@ -54,10 +58,21 @@ INLINE void input_row(void *x, const uint8_t *image, size_t n, float scale, floa
         store(x, i, (float)image[i] * scale + shift, bf16);
 }
 
+#if defined(__x86_64__)
+AVX2 static void input_row_avx2(void *x, const uint8_t *image, size_t n, float scale, float shift) {
+    input_row(x, image, n, scale, shift, false);
+}
+#else
+#define input_row_avx2(x, image, n, scale, shift) (void)0
+#endif
+
 void dt_cpu_input(void *x, bool bf16, const uint8_t *images, const int64_t *samples, int m,
                   size_t n_pixels, float scale, float shift) {
     for (int s = 0; s < m; s++) {
         void *row = advance(x, (size_t)s * n_pixels, bf16);
+        if (s + 1 < m && samples[s + 1] >= 0) /* images lie anywhere in memory */
+            for (size_t i = 0; i < n_pixels; i += 64)
+                __builtin_prefetch(images + (size_t)samples[s + 1] * n_pixels + i);
         if (samples[s] < 0) {
             memset(row, 0, n_pixels * size_of(bf16));
             continue;
@@ -65,6 +80,8 @@ void dt_cpu_input(void *x, bool bf16, const uint8_t *images, const int64_t *samp
         const uint8_t *image = images + (size_t)samples[s] * n_pixels;
         if (bf16)
             input_row(row, image, n_pixels, scale, shift, true);
+        else if (has_avx2())
+            input_row_avx2(row, image, n_pixels, scale, shift);
         else
             input_row(row, image, n_pixels, scale, shift, false);
     }
@@ -401,17 +418,10 @@ AVX2 static size_t out_lines(const dnn_weights *at, const float *rows, float *la
     return j;
 }
 
-static bool has_avx2(void) {
-    return dt_simd_level() >= DT_SIMD_AVX2;
-}
 #else
 static size_t out_lines(const dnn_weights *at, const float *rows, float *laid_out) {
     (void)at, (void)rows, (void)laid_out;
     return 0;
-}
-
-static bool has_avx2(void) {
-    return false;
 }
 #endif
 

@@ -179,6 +179,7 @@ static dt_status place_columns(dnn_weights *w, size_t n_o, size_t n_j) {
         w->at_o[o] = o / 16 * 16 * n_j + o % 16;
     for (size_t j = 0; j < n_j; j++)
         w->at_j[j] = j * 16;
+    w->n = (n_o + 15) / 16 * 16 * n_j;
     return dnn_weights_sort(w);
 }
 
@@ -197,6 +198,7 @@ static dt_status plan_own_fc(cpu_op *op, const dnn_spec *spec, bool *done) {
     op->dnn->src_bytes = m * n_in * sizeof(float);
     op->dnn->dst_bytes = op->dnn->ddst_bytes = m * n_out * sizeof(float);
     op->dnn->weight_bytes = sizeof(float);
+    op->dnn->scratch_bytes = m * 16 * sizeof(float);
     op->dnn->backward.n = n_in * n_out; /* no table: dt_avx2_fc_turn() fills it */
     return place_columns(&op->dnn->forward, n_out, n_in);
 }
@@ -227,7 +229,7 @@ static dt_status plan_matmul(const dt_device_config *config, cpu_op *op, int blo
     op->w_backward = op->w_forward;
     if (spec.input_gradient && !op->dnn->same_weights)
         op->w_backward = cpu_alloc(op->dnn->backward.n * op->dnn->weight_bytes);
-    op->bias = cpu_alloc((l->n_b + 7) / 8 * 8 * sizeof *op->bias);
+    op->bias = cpu_alloc((l->n_b + 15) / 16 * 16 * sizeof *op->bias);
     return op->w_forward && op->w_backward && op->bias ? DT_OK : fail_memory(l);
 }
 

@@ -165,7 +165,7 @@ static dt_status forward_op(const cpu_context *c, cpu_worker *w, int i, const vo
     const cpu_op *op = &c->plan->ops[i];
     worker_op *o = &w->ops[i];
     if (op->own_fc)
-        dt_avx2_fc(&op->fc_shape, x, op->w_forward, op->bias, op->relu, o->y);
+        dt_avx2_fc(&op->fc_shape, x, op->w_forward, op->bias, op->relu, o->y, w->scratch);
     else if (op->own_conv)
         dt_avx2_conv_run(&op->conv, x, op->w_forward, op->bias, o->y, w->scratch);
     else if (op->kind == OP_MATMUL)
