@@ -27,6 +27,7 @@ enum { RING = 64, ABORT_S = 3 };
 typedef enum {
     OP_SUM_I64,
     OP_SUM_F32,
+    OP_SHARE,
     OP_BCAST,
     OP_ALLGATHER,
     OP_BARRIER,
@@ -38,9 +39,10 @@ typedef enum {
 } op;
 
 static const char *const words[] = {
-    [OP_SUM_I64] = "sum",          [OP_SUM_F32] = "sum of floats", [OP_BCAST] = "broadcast",
-    [OP_ALLGATHER] = "gathering",  [OP_BARRIER] = "barrier",       [OP_IDLE_BARRIER] = "barrier",
-    [OP_SPLIT] = "split of ranks", [OP_LEAVE] = "leaving a part",  [OP_CLOSE] = "leaving"};
+    [OP_SUM_I64] = "sum",          [OP_SUM_F32] = "sum of floats", [OP_SHARE] = "sharing memory",
+    [OP_BCAST] = "broadcast",      [OP_ALLGATHER] = "gathering",   [OP_BARRIER] = "barrier",
+    [OP_IDLE_BARRIER] = "barrier", [OP_SPLIT] = "split of ranks",  [OP_LEAVE] = "leaving a part",
+    [OP_CLOSE] = "leaving"};
 
 const char *dt_comm_word(int kind) {
     return kind >= 0 && kind <= OP_CLOSE ? words[kind] : "collective";
@@ -105,6 +107,8 @@ static dt_status call(dt_comm *comm, const request *r) {
         return t->sum_i64(state, r->buf, r->n);
     case OP_SUM_F32:
         return t->sum_f32(state, r->buf, r->n);
+    case OP_SHARE:
+        return t->share(state, r->n, r->buf);
     case OP_BCAST:
         return t->bcast(state, r->buf, r->n, r->root);
     case OP_ALLGATHER:
@@ -228,6 +232,11 @@ dt_status dt_comm_sum_i64(dt_comm *comm, int64_t *v, size_t n) {
 
 dt_status dt_comm_sum_f32(dt_comm *comm, float *v, size_t n) {
     return submit_and_wait(comm, (request){.op = OP_SUM_F32, .buf = v, .n = n});
+}
+
+dt_status dt_comm_share(dt_comm *comm, size_t n, int64_t **v) {
+    *v = NULL;
+    return submit_and_wait(comm, (request){.op = OP_SHARE, .buf = v, .n = n});
 }
 
 dt_status dt_comm_bcast(dt_comm *comm, void *buf, size_t nbytes, int root) {

@@ -31,6 +31,8 @@ typedef struct {
     void (*close)(void *state, bool broken);
     dt_status (*sum_i64)(void *state, int64_t *v, size_t n);
     dt_status (*sum_f32)(void *state, float *v, size_t n);
+    /* As dt_comm_share(). */
+    dt_status (*share)(void *state, size_t n, int64_t **v);
     dt_status (*bcast)(void *state, void *buf, size_t nbytes, int root);
     dt_status (*allgather)(void *state, const void *mine, size_t nbytes, void *all);
     dt_status (*barrier)(void *state);

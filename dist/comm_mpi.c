@@ -9,7 +9,8 @@
  * the others need, adds up its own slice over all ranks, publishes the result, and takes the
  * others' slices. A sum of 421,646 int64 took, on two cores with Open MPI 4.1.4, 140 to 240 us with
  * 2 ranks where MPI_Allreduce took 190 to 450, and 440 to 860 with 4 ranks where it took 1170 to
- * 2110. Where such memory cannot be had MPI_Allreduce is used, silently: the sums are the same. */
+ * 2110. What is added up in shared memory from the start (mpi_share) need not be published. Where
+ * such memory cannot be had MPI_Allreduce is used, silently: the sums are the same. */
 #include "dist/comm_impl.h"
 
 #include <ctype.h>
@@ -28,12 +29,18 @@ enum {
 };
 
 typedef struct {
+    MPI_Win window;    /* MPI_WIN_NULL: none */
+    int64_t **segment; /* [size] each rank's n elements of it */
+    size_t n;
+} shared;
+
+typedef struct {
     int rank, size;
-    MPI_Comm comm;     /* m->comm, or a part of it */
-    MPI_Comm local;    /* its ranks on this host */
-    MPI_Win window;    /* MPI_WIN_NULL: no shared sums */
-    int64_t **segment; /* [size] each rank's 2 * HALF elements of it */
-    int half;          /* of the segments that the next piece uses: 0 or 1 */
+    MPI_Comm comm;  /* m->comm, or a part of it */
+    MPI_Comm local; /* its ranks on this host */
+    shared stage;   /* 2 * HALF elements, for sums of any memory */
+    shared own;     /* what mpi_share() gave away */
+    int half;       /* of the stage that the next piece uses: 0 or 1 */
 } mpi_state;
 
 /* DT_OK, or a sentence: "MPI_Bcast of 24 bytes failed: ...". */
@@ -48,53 +55,54 @@ static dt_status checked(int code, const char *what, size_t n, const char *unit)
 
 /* --- sums through shared memory --------------------------------------------------------------- */
 
-static void shared_close(mpi_state *m) {
-    if (m->window != MPI_WIN_NULL) {
-        MPI_Win_unlock_all(m->window);
-        MPI_Win_free(&m->window);
+static void shared_close(shared *s) {
+    if (s->window != MPI_WIN_NULL) {
+        MPI_Win_unlock_all(s->window);
+        MPI_Win_free(&s->window);
     }
-    free(m->segment);
-    m->segment = NULL;
+    free(s->segment);
+    *s = (shared){.window = MPI_WIN_NULL};
 }
 
 /* This rank's part of the window; false if it could not be had. */
-static bool shared_map(mpi_state *m) {
-    const MPI_Aint nbytes = 2 * HALF * (MPI_Aint)sizeof(int64_t);
+static bool shared_map(const mpi_state *m, size_t n, shared *s) {
+    const MPI_Aint nbytes = (MPI_Aint)(n * sizeof(int64_t));
     void *own = NULL;
-    m->segment = calloc((size_t)m->size, sizeof *m->segment);
+    s->n = n;
+    s->segment = calloc((size_t)m->size, sizeof *s->segment);
     if (MPI_Win_allocate_shared(nbytes, sizeof(int64_t), MPI_INFO_NULL, m->local, &own,
-                                &m->window) != MPI_SUCCESS) {
-        m->window = MPI_WIN_NULL;
+                                &s->window) != MPI_SUCCESS) {
+        s->window = MPI_WIN_NULL;
         return false;
     }
-    MPI_Win_set_errhandler(m->window, MPI_ERRORS_RETURN);
-    bool ok = MPI_Win_lock_all(MPI_MODE_NOCHECK, m->window) == MPI_SUCCESS && m->segment;
+    MPI_Win_set_errhandler(s->window, MPI_ERRORS_RETURN);
+    bool ok = MPI_Win_lock_all(MPI_MODE_NOCHECK, s->window) == MPI_SUCCESS && s->segment;
     for (int r = 0; ok && r < m->size; r++) {
         MPI_Aint size = 0;
         int unit = 0;
-        ok = MPI_Win_shared_query(m->window, r, &size, &unit, &m->segment[r]) == MPI_SUCCESS &&
+        ok = MPI_Win_shared_query(s->window, r, &size, &unit, &s->segment[r]) == MPI_SUCCESS &&
              size >= nbytes;
     }
     return ok;
 }
 
-/* All ranks have shared sums, or none has. */
-static dt_status shared_open(mpi_state *m) {
-    int ok = shared_map(m);
+/* All ranks have n elements of shared memory each, or none has. */
+static dt_status shared_open(const mpi_state *m, size_t n, shared *s) {
+    int ok = shared_map(m, n, s);
     DT_TRY(checked(MPI_Allreduce(MPI_IN_PLACE, &ok, 1, MPI_INT, MPI_MIN, m->comm), "MPI_Allreduce",
                    1, "int"));
     if (!ok)
-        shared_close(m);
+        shared_close(s);
     return DT_OK;
 }
 
 /* What every rank wrote into the window before is seen by every rank after. */
-static dt_status shared_sync(mpi_state *m, size_t n) {
-    int code = MPI_Win_sync(m->window);
+static dt_status shared_sync(const mpi_state *m, const shared *s, size_t n) {
+    int code = MPI_Win_sync(s->window);
     if (code == MPI_SUCCESS)
         code = MPI_Barrier(m->comm);
     if (code == MPI_SUCCESS)
-        code = MPI_Win_sync(m->window);
+        code = MPI_Win_sync(s->window);
     return checked(code, "sum", n, "int64 in shared memory");
 }
 
@@ -103,12 +111,13 @@ static size_t slice_from(const mpi_state *m, size_t n, int rank) {
 }
 
 /* v[0..n) += every other rank's; a block at a time, which stays in the first cache meanwhile. */
-static void add_others(const mpi_state *m, int64_t *restrict v, size_t offset, size_t n) {
+static void add_others(const mpi_state *m, const shared *s, int64_t *restrict v, size_t offset,
+                       size_t n) {
     enum { BLOCK = 2048 };
     for (size_t b = 0; b < n; b += BLOCK) {
         size_t end = b + BLOCK < n ? b + BLOCK : n;
         for (int r = 0; r < m->size; r++) {
-            const int64_t *restrict other = m->segment[r] + offset;
+            const int64_t *restrict other = s->segment[r] + offset;
             if (r == m->rank)
                 continue;
             for (size_t i = b; i < end; i++)
@@ -117,37 +126,63 @@ static void add_others(const mpi_state *m, int64_t *restrict v, size_t offset, s
     }
 }
 
+/* The slices that others have added up. */
+static void take_slices(const mpi_state *m, const shared *s, int64_t *v, size_t offset, size_t n) {
+    for (int r = 0; r < m->size; r++) {
+        size_t first = slice_from(m, n, r), last = slice_from(m, n, r + 1);
+        if (r != m->rank)
+            memcpy(v + first, s->segment[r] + offset + first, (last - first) * sizeof *v);
+    }
+}
+
 /* v[0..n) becomes its sum over the ranks, n <= HALF. A half of the window is written again only
  * after the first sync of the next piece, which uses the other half: then all have read it. */
 static dt_status shared_piece(mpi_state *m, int64_t *v, size_t n) {
     size_t base = (size_t)m->half * HALF;
     size_t from = slice_from(m, n, m->rank), to = slice_from(m, n, m->rank + 1);
-    int64_t *own = m->segment[m->rank] + base;
+    int64_t *own = m->stage.segment[m->rank] + base;
     m->half = !m->half;
 
     memcpy(own, v, from * sizeof *v);
     memcpy(own + to, v + to, (n - to) * sizeof *v);
-    DT_TRY(shared_sync(m, n));
-    add_others(m, v + from, base + from, to - from);
+    DT_TRY(shared_sync(m, &m->stage, n));
+    add_others(m, &m->stage, v + from, base + from, to - from);
     memcpy(own + from, v + from, (to - from) * sizeof *v);
-    DT_TRY(shared_sync(m, n));
-    for (int r = 0; r < m->size; r++) {
-        size_t first = slice_from(m, n, r), last = slice_from(m, n, r + 1);
-        if (r != m->rank)
-            memcpy(v + first, m->segment[r] + base + first, (last - first) * sizeof *v);
-    }
+    DT_TRY(shared_sync(m, &m->stage, n));
+    take_slices(m, &m->stage, v, base, n);
     return DT_OK;
+}
+
+/* Is v[0..n) of the memory that mpi_share() gave away? */
+static bool is_own(const mpi_state *m, const int64_t *v, size_t n) {
+    if (m->own.window == MPI_WIN_NULL)
+        return false;
+    const int64_t *begin = m->own.segment[m->rank];
+    return v >= begin && v + n <= begin + m->own.n;
+}
+
+/* The sum of such memory, where it lies. Nobody writes to it again before all have read it. */
+static dt_status shared_in_place(const mpi_state *m, int64_t *v, size_t n) {
+    size_t offset = (size_t)(v - m->own.segment[m->rank]);
+    size_t from = slice_from(m, n, m->rank), to = slice_from(m, n, m->rank + 1);
+    DT_TRY(shared_sync(m, &m->own, n));
+    add_others(m, &m->own, v + from, offset + from, to - from);
+    DT_TRY(shared_sync(m, &m->own, n));
+    take_slices(m, &m->own, v, offset, n);
+    return shared_sync(m, &m->own, n);
 }
 
 /* --- the table's functions -------------------------------------------------------------------- */
 
 static dt_status mpi_sum_i64(void *state, int64_t *v, size_t n) {
     mpi_state *m = state;
-    bool shared = m->window != MPI_WIN_NULL && n >= SHARED_FROM;
-    size_t most = shared ? HALF : MOST_ELEMENTS;
+    bool staged = m->stage.window != MPI_WIN_NULL && n >= SHARED_FROM;
+    size_t most = staged ? HALF : MOST_ELEMENTS;
+    if (staged && is_own(m, v, n))
+        return shared_in_place(m, v, n);
     for (size_t i = 0, part; i < n; i += part) {
         part = n - i < most ? n - i : most;
-        if (shared)
+        if (staged)
             DT_TRY(shared_piece(m, v + i, part));
         else
             DT_TRY(checked(
@@ -164,6 +199,21 @@ static dt_status mpi_sum_f32(void *state, float *v, size_t n) {
         DT_TRY(checked(MPI_Allreduce(MPI_IN_PLACE, v + i, (int)part, MPI_FLOAT, MPI_SUM, m->comm),
                        "MPI_Allreduce", n, "float"));
     }
+    return DT_OK;
+}
+
+/* Ranks of several hosts have no stage, and this would not help them. */
+static dt_status mpi_share(void *state, size_t n, int64_t **v) {
+    mpi_state *m = state;
+    *v = NULL;
+    if (m->stage.window == MPI_WIN_NULL)
+        return DT_OK;
+    shared_close(&m->own);
+    DT_TRY(shared_open(m, n, &m->own));
+    if (m->own.window == MPI_WIN_NULL)
+        return DT_OK;
+    *v = m->own.segment[m->rank];
+    memset(*v, 0, n * sizeof **v);
     return DT_OK;
 }
 
@@ -380,7 +430,7 @@ static dt_status meet(mpi_state *m, dt_group *group) {
     name_library(group->library);
     DT_TRY(find_hosts(m, group));
     if (m->size > 1 && group->local_size == m->size)
-        DT_TRY(shared_open(m));
+        DT_TRY(shared_open(m, 2 * (size_t)HALF, &m->stage));
     return DT_OK;
 }
 
@@ -395,7 +445,7 @@ static mpi_state *new_state(MPI_Comm comm) {
     mpi_state *m = calloc(1, sizeof *m);
     if (m) {
         m->comm = comm;
-        m->window = MPI_WIN_NULL;
+        m->stage.window = m->own.window = MPI_WIN_NULL;
         m->local = MPI_COMM_NULL;
     }
     return m;
@@ -404,9 +454,11 @@ static mpi_state *new_state(MPI_Comm comm) {
 static void mpi_close(void *state, bool broken) {
     mpi_state *m = state;
     if (broken) {
-        free(m->segment);
+        free(m->stage.segment);
+        free(m->own.segment);
     } else {
-        shared_close(m);
+        shared_close(&m->own);
+        shared_close(&m->stage);
         if (m->local != MPI_COMM_NULL)
             MPI_Comm_free(&m->local);
         if (m->comm == MPI_COMM_WORLD)
@@ -468,6 +520,7 @@ const dt_transport dt_transport_mpi = {
     .close = mpi_close,
     .sum_i64 = mpi_sum_i64,
     .sum_f32 = mpi_sum_f32,
+    .share = mpi_share,
     .bcast = mpi_bcast,
     .allgather = mpi_allgather,
     .barrier = mpi_barrier,

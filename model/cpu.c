@@ -25,6 +25,7 @@ struct dt_device {
     cpu_worker *workers; /* [config.threads] */
     dt_host_state state;
     dt_gradient buffer;
+    int64_t *own_sums; /* the buffer's, unless the caller gave memory */
 
     /* the step or evaluation at hand */
     const dt_work *work;
@@ -307,7 +308,7 @@ static void cpu_close(dt_device **device) {
     free(d->state.slots[0]);
     free(d->state.slots[1]);
     free(d->state.chunks);
-    free(d->buffer.sums);
+    free(d->own_sums);
     free(d->buffer.floats);
     free(d);
     *device = NULL;
@@ -321,7 +322,9 @@ static bool alloc_state(dt_device *d) {
     s->params = cpu_alloc(n * sizeof *s->params);
     s->chunks = cpu_alloc(dt_update_chunks(n) * sizeof *s->chunks);
     d->buffer.n_sums = (d->config.exact ? n : 0) + DT_N_SUMS;
-    d->buffer.sums = cpu_alloc(d->buffer.n_sums * sizeof *d->buffer.sums);
+    d->buffer.sums = d->config.exact ? d->config.sums : NULL;
+    if (!d->buffer.sums)
+        d->buffer.sums = d->own_sums = cpu_alloc(d->buffer.n_sums * sizeof *d->own_sums);
     d->buffer.floats = d->config.exact ? NULL : cpu_alloc(n * sizeof *d->buffer.floats);
     bool ok = s->params && s->chunks && d->buffer.sums && (d->config.exact || d->buffer.floats);
     for (int i = 0; i < dt_optim_slots(s->optim); i++) {

@@ -65,21 +65,46 @@ static void test_sum_f32(size_t n) {
 
 /* Back to back without a barrier: a rank that runs ahead must not write what another still reads.
  */
-static void test_sums_in_a_row(void) {
-    enum { N = 200001, ROUNDS = 40 };
-    int64_t *x = malloc(N * sizeof *x);
+static void sum_in_a_row(int64_t *x, size_t n, int rounds) {
     size_t wrong = 0;
-    for (int round = 0; round < ROUNDS; round++) {
-        for (size_t i = 0; i < N; i++)
+    for (int round = 0; round < rounds; round++) {
+        for (size_t i = 0; i < n; i++)
             x[i] = (rank + 1) * (share(i) + round);
         if (round % 4 == rank)
             usleep(500);
-        T_OK(dt_comm_sum_i64(comm, x, N));
-        for (size_t i = 0; i < N; i++)
+        T_OK(dt_comm_sum_i64(comm, x, n));
+        for (size_t i = 0; i < n; i++)
             wrong += x[i] != ranks_sum() * (share(i) + round);
     }
     T_CHECK(wrong == 0);
+}
+
+static void test_sums_in_a_row(void) {
+    enum { N = 200001, ROUNDS = 40 };
+    int64_t *x = malloc(N * sizeof *x);
+    sum_in_a_row(x, N, ROUNDS);
     free(x);
+}
+
+/* The same where the ranks share the memory from the start: all of it, and stretches, short and
+ * long; other memory as before; and another piece of memory in its place. */
+static void test_shared(void) {
+    enum { N = 200003, ROUNDS = 40 };
+    for (size_t n = N; n > N / 4; n /= 2) {
+        int64_t *x = NULL, wrong = 0;
+        T_OK(dt_comm_share(comm, n, &x));
+        T_CHECK((x != NULL) == (size > 1)); /* all ranks are on this host */
+        if (!x)
+            return;
+        for (size_t i = 0; i < n; i++)
+            wrong += x[i] != 0;
+        T_CHECK(wrong == 0);
+        sum_in_a_row(x, n, ROUNDS);
+        sum_in_a_row(x + 4999, n - 10001, ROUNDS);
+        sum_in_a_row(x + 11, 13, ROUNDS);
+        sum_in_a_row(x + 11, 1300, ROUNDS);
+        test_sum_i64(n);
+    }
 }
 
 /* More ranges than the module can hold at once, ints and floats mixed, some overlapping in a chain:
@@ -199,7 +224,7 @@ static void test_agree_failing(unsigned failing) {
  * not mix, also long ones through shared memory, and the whole still works between and after. */
 static void test_split(void) {
     enum { N = 100003 };
-    static int64_t v[N];
+    static int64_t plain[N];
     dt_comm *part = NULL;
     T_OK(dt_comm_split(comm, rank == 0 ? -1 : rank % 2, -rank, &part));
     T_CHECK((part == NULL) == (rank == 0));
@@ -211,7 +236,12 @@ static void test_split(void) {
         members += r % 2 == rank % 2;
         sum += r % 2 == rank % 2 ? r : 0;
     }
-    for (int round = 0; part && round < 3; round++) {
+    int64_t *own = NULL;
+    if (part)
+        T_OK(dt_comm_share(part, N, &own));
+    T_CHECK((own != NULL) == (part && members > 1));
+    for (int round = 0; part && round < 4; round++) {
+        int64_t *v = round == 3 && own ? own : plain;
         size_t n = round == 0 ? 3 : N, wrong = 0;
         for (size_t i = 0; i < n; i++)
             v[i] = rank * (int64_t)(i + 1);
@@ -342,6 +372,7 @@ int main(int argc, char **argv) {
         test_bcast((1 << 24) + 3);
     }
     test_sums_in_a_row();
+    test_shared();
     test_started_ranges();
     test_barrier();
     test_split();
