@@ -52,9 +52,10 @@ DT_NODISCARD dt_status dt_comm_sum_f32(dt_comm *comm, float *v, size_t n);
 DT_NODISCARD dt_status dt_comm_start_sum_i64(dt_comm *comm, int64_t *v, size_t n);
 DT_NODISCARD dt_status dt_comm_start_sum_f32(dt_comm *comm, float *v, size_t n);
 DT_NODISCARD dt_status dt_comm_wait(dt_comm *comm);
-/* *v = n int64, zeroed, of memory that ranks of one host share: a sum over a stretch of it, the
- * same stretch on every rank, copies nothing. NULL on all ranks where that cannot be had, or would
- * not help. It lives as long as the group, or until the next call. Collective. */
+/* *v = n int64, zeroed, of memory that the ranks of one host share: the sum of a long stretch of
+ * it, the same stretch on every rank, is made where it lies. NULL on all ranks where that cannot be
+ * had or would not help. It lives until the next dt_comm_share(), which may ask for 0, or the
+ * group's end; no device may use it any more by then. Collective. */
 DT_NODISCARD dt_status dt_comm_share(dt_comm *comm, size_t n, int64_t **v);
 
 /* Every rank gets root's nbytes bytes. Collective. */

@@ -16,10 +16,12 @@
 #include <ctype.h>
 #include <math.h>
 #include <mpi.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "dist/shared.h"
 #include "io/clock.h"
 
 enum {
@@ -29,9 +31,8 @@ enum {
 };
 
 typedef struct {
-    MPI_Win window;    /* MPI_WIN_NULL: none */
-    int64_t **segment; /* [size] each rank's n elements of it */
-    size_t n;
+    int64_t *memory; /* [size] segments; NULL: none */
+    size_t n, line;  /* elements of a segment, and from one to the next: whole pages */
 } shared;
 
 typedef struct {
@@ -55,54 +56,41 @@ static dt_status checked(int code, const char *what, size_t n, const char *unit)
 
 /* --- sums through shared memory --------------------------------------------------------------- */
 
-static void shared_close(shared *s) {
-    if (s->window != MPI_WIN_NULL) {
-        MPI_Win_unlock_all(s->window);
-        MPI_Win_free(&s->window);
-    }
-    free(s->segment);
-    *s = (shared){.window = MPI_WIN_NULL};
+static int64_t *segment(const shared *s, int rank) {
+    return s->memory + (size_t)rank * s->line;
 }
 
-/* This rank's part of the window; false if it could not be had. */
-static bool shared_map(const mpi_state *m, size_t n, shared *s) {
-    const MPI_Aint nbytes = (MPI_Aint)(n * sizeof(int64_t));
-    void *own = NULL;
-    s->n = n;
-    s->segment = calloc((size_t)m->size, sizeof *s->segment);
-    if (MPI_Win_allocate_shared(nbytes, sizeof(int64_t), MPI_INFO_NULL, m->local, &own,
-                                &s->window) != MPI_SUCCESS) {
-        s->window = MPI_WIN_NULL;
-        return false;
-    }
-    MPI_Win_set_errhandler(s->window, MPI_ERRORS_RETURN);
-    bool ok = MPI_Win_lock_all(MPI_MODE_NOCHECK, s->window) == MPI_SUCCESS && s->segment;
-    for (int r = 0; ok && r < m->size; r++) {
-        MPI_Aint size = 0;
-        int unit = 0;
-        ok = MPI_Win_shared_query(s->window, r, &size, &unit, &s->segment[r]) == MPI_SUCCESS &&
-             size >= nbytes;
-    }
-    return ok;
+static void shared_close(const mpi_state *m, shared *s) {
+    dt_shared_unmap(s->memory, (size_t)m->size * s->line * sizeof *s->memory);
+    *s = (shared){0};
 }
 
-/* All ranks have n elements of shared memory each, or none has. */
+/* All ranks, which are on one host, have n elements of shared memory each, or none has. */
 static dt_status shared_open(const mpi_state *m, size_t n, shared *s) {
-    int ok = shared_map(m, n, s);
-    DT_TRY(checked(MPI_Allreduce(MPI_IN_PLACE, &ok, 1, MPI_INT, MPI_MIN, m->comm), "MPI_Allreduce",
-                   1, "int"));
-    if (!ok)
-        shared_close(s);
-    return DT_OK;
+    const size_t page = 4096 / sizeof *s->memory;
+    s->n = n;
+    s->line = (n + page - 1) / page * page;
+    const size_t own = s->line * sizeof *s->memory, all = (size_t)m->size * own;
+    dt_shared_name name = {""};
+    if (m->rank == 0)
+        name = dt_shared_make(all);
+    int ok, code = MPI_Bcast(&name, (int)sizeof name, MPI_BYTE, 0, m->comm);
+    s->memory = dt_shared_map(&name, all, (size_t)m->rank * own, own);
+    ok = s->memory != NULL;
+    if (code == MPI_SUCCESS)
+        code = MPI_Allreduce(MPI_IN_PLACE, &ok, 1, MPI_INT, MPI_MIN, m->comm);
+    if (m->rank == 0)
+        dt_shared_forget(&name);
+    if (!ok || code != MPI_SUCCESS)
+        shared_close(m, s);
+    return checked(code, "sharing memory", n, "int64");
 }
 
-/* What every rank wrote into the window before is seen by every rank after. */
-static dt_status shared_sync(const mpi_state *m, const shared *s, size_t n) {
-    int code = MPI_Win_sync(s->window);
-    if (code == MPI_SUCCESS)
-        code = MPI_Barrier(m->comm);
-    if (code == MPI_SUCCESS)
-        code = MPI_Win_sync(s->window);
+/* What every rank wrote into shared memory before is seen by every rank after. */
+static dt_status shared_sync(const mpi_state *m, size_t n) {
+    atomic_thread_fence(memory_order_seq_cst);
+    int code = MPI_Barrier(m->comm);
+    atomic_thread_fence(memory_order_seq_cst);
     return checked(code, "sum", n, "int64 in shared memory");
 }
 
@@ -117,7 +105,7 @@ static void add_others(const mpi_state *m, const shared *s, int64_t *restrict v,
     for (size_t b = 0; b < n; b += BLOCK) {
         size_t end = b + BLOCK < n ? b + BLOCK : n;
         for (int r = 0; r < m->size; r++) {
-            const int64_t *restrict other = s->segment[r] + offset;
+            const int64_t *restrict other = segment(s, r) + offset;
             if (r == m->rank)
                 continue;
             for (size_t i = b; i < end; i++)
@@ -131,7 +119,7 @@ static void take_slices(const mpi_state *m, const shared *s, int64_t *v, size_t 
     for (int r = 0; r < m->size; r++) {
         size_t first = slice_from(m, n, r), last = slice_from(m, n, r + 1);
         if (r != m->rank)
-            memcpy(v + first, s->segment[r] + offset + first, (last - first) * sizeof *v);
+            memcpy(v + first, segment(s, r) + offset + first, (last - first) * sizeof *v);
     }
 }
 
@@ -140,43 +128,43 @@ static void take_slices(const mpi_state *m, const shared *s, int64_t *v, size_t 
 static dt_status shared_piece(mpi_state *m, int64_t *v, size_t n) {
     size_t base = (size_t)m->half * HALF;
     size_t from = slice_from(m, n, m->rank), to = slice_from(m, n, m->rank + 1);
-    int64_t *own = m->stage.segment[m->rank] + base;
+    int64_t *own = segment(&m->stage, m->rank) + base;
     m->half = !m->half;
 
     memcpy(own, v, from * sizeof *v);
     memcpy(own + to, v + to, (n - to) * sizeof *v);
-    DT_TRY(shared_sync(m, &m->stage, n));
+    DT_TRY(shared_sync(m, n));
     add_others(m, &m->stage, v + from, base + from, to - from);
     memcpy(own + from, v + from, (to - from) * sizeof *v);
-    DT_TRY(shared_sync(m, &m->stage, n));
+    DT_TRY(shared_sync(m, n));
     take_slices(m, &m->stage, v, base, n);
     return DT_OK;
 }
 
 /* Is v[0..n) of the memory that mpi_share() gave away? */
 static bool is_own(const mpi_state *m, const int64_t *v, size_t n) {
-    if (m->own.window == MPI_WIN_NULL)
+    if (!m->own.memory)
         return false;
-    const int64_t *begin = m->own.segment[m->rank];
+    const int64_t *begin = segment(&m->own, m->rank);
     return v >= begin && v + n <= begin + m->own.n;
 }
 
 /* The sum of such memory, where it lies. Nobody writes to it again before all have read it. */
 static dt_status shared_in_place(const mpi_state *m, int64_t *v, size_t n) {
-    size_t offset = (size_t)(v - m->own.segment[m->rank]);
+    size_t offset = (size_t)(v - segment(&m->own, m->rank));
     size_t from = slice_from(m, n, m->rank), to = slice_from(m, n, m->rank + 1);
-    DT_TRY(shared_sync(m, &m->own, n));
+    DT_TRY(shared_sync(m, n));
     add_others(m, &m->own, v + from, offset + from, to - from);
-    DT_TRY(shared_sync(m, &m->own, n));
+    DT_TRY(shared_sync(m, n));
     take_slices(m, &m->own, v, offset, n);
-    return shared_sync(m, &m->own, n);
+    return shared_sync(m, n);
 }
 
 /* --- the table's functions -------------------------------------------------------------------- */
 
 static dt_status mpi_sum_i64(void *state, int64_t *v, size_t n) {
     mpi_state *m = state;
-    bool staged = m->stage.window != MPI_WIN_NULL && n >= SHARED_FROM;
+    bool staged = m->stage.memory && n >= SHARED_FROM;
     size_t most = staged ? HALF : MOST_ELEMENTS;
     if (staged && is_own(m, v, n))
         return shared_in_place(m, v, n);
@@ -206,14 +194,12 @@ static dt_status mpi_sum_f32(void *state, float *v, size_t n) {
 static dt_status mpi_share(void *state, size_t n, int64_t **v) {
     mpi_state *m = state;
     *v = NULL;
-    if (m->stage.window == MPI_WIN_NULL)
+    shared_close(m, &m->own);
+    if (!m->stage.memory || n == 0)
         return DT_OK;
-    shared_close(&m->own);
     DT_TRY(shared_open(m, n, &m->own));
-    if (m->own.window == MPI_WIN_NULL)
-        return DT_OK;
-    *v = m->own.segment[m->rank];
-    memset(*v, 0, n * sizeof **v);
+    if (m->own.memory)
+        *v = segment(&m->own, m->rank);
     return DT_OK;
 }
 
@@ -445,7 +431,6 @@ static mpi_state *new_state(MPI_Comm comm) {
     mpi_state *m = calloc(1, sizeof *m);
     if (m) {
         m->comm = comm;
-        m->stage.window = m->own.window = MPI_WIN_NULL;
         m->local = MPI_COMM_NULL;
     }
     return m;
@@ -453,12 +438,9 @@ static mpi_state *new_state(MPI_Comm comm) {
 
 static void mpi_close(void *state, bool broken) {
     mpi_state *m = state;
-    if (broken) {
-        free(m->stage.segment);
-        free(m->own.segment);
-    } else {
-        shared_close(&m->own);
-        shared_close(&m->stage);
+    shared_close(m, &m->own);
+    shared_close(m, &m->stage);
+    if (!broken) {
         if (m->local != MPI_COMM_NULL)
             MPI_Comm_free(&m->local);
         if (m->comm == MPI_COMM_WORLD)

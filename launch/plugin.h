@@ -13,7 +13,7 @@
 #include "io/err.h"
 #include "model/backend.h"
 
-enum { DT_PLUGIN_ABI = 4 };
+enum { DT_PLUGIN_ABI = 5 };
 #define DT_PLUGIN_ENTRY "dtrain_cuda_plugin"
 
 typedef struct {

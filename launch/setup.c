@@ -282,7 +282,8 @@ dt_status dt_setup_device(dt_setup *s, double mean, double std) {
     dt_device_config config = device_config(s, mean, std);
     DT_TRY(share_choices(s, &config));
     config.choices = s->choices;
-    if (trains && s->size > 1 && config.exact && !s->backend->step)
+    bool on_host = !s->backend->step; /* a queued back end has memory of its own */
+    if (trains && s->size > 1 && config.exact && on_host)
         DT_TRY(dt_comm_share(s->comm, s->net->n_params + DT_N_SUMS, &config.sums));
     DT_TRY(dt_comm_agree(s->comm, open_device(s, &config)));
     DT_TRY(compare_fingerprints(s)); /* a back end describes the device that it has opened */

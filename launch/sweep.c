@@ -102,7 +102,8 @@ static dt_status open_setup(sweep *w, const dt_options *options, const dt_backen
     DT_TRY(dt_setup_network(s, options->model));
     DT_TRY(dt_setup_device(s, s->data->mean, s->data->std));
     s->backend->close(&s->device);
-    return DT_OK;
+    int64_t *none; /* each cell's ranks have their own */
+    return dt_comm_share(w->comm, 0, &none);
 }
 
 static dt_status plan(sweep *w) {

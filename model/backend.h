@@ -50,7 +50,8 @@ typedef struct {
     int max_micros; /* micro-batches in a global batch, over all ranks: bounds the sum */
     dt_optim_config optim;
     double mean, std; /* of pixels / 255: x = (p / 255 - mean) / std */
-    int64_t *sums;    /* zeroed memory for an exact gradient on the host; NULL: the device's own */
+    int64_t *sums;    /* [n_params + DT_N_SUMS], the caller's, zeroed, for the gradient of an exact
+                         back end on the host; it must outlive the device. NULL: the device's own */
 
     /* Of queued back ends; the others ignore them. */
     int index;            /* which device of this host */

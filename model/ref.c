@@ -117,7 +117,9 @@ static dt_status plan(dt_device *d) {
         plan_worker(d, &d->workers[i], &ok);
 
     d->gradient.n_sums = (d->config.exact ? net->n_params : 0) + DT_N_SUMS;
-    d->gradient.sums = take(d, &ok, d->gradient.n_sums, sizeof *d->gradient.sums);
+    d->gradient.sums = d->config.exact ? d->config.sums : NULL;
+    if (!d->gradient.sums)
+        d->gradient.sums = take(d, &ok, d->gradient.n_sums, sizeof *d->gradient.sums);
     if (!d->config.exact)
         d->gradient.floats = take(d, &ok, net->n_params, sizeof *d->gradient.floats);
 

@@ -105,6 +105,23 @@ static void test_shared(void) {
         sum_in_a_row(x + 11, 1300, ROUNDS);
         test_sum_i64(n);
     }
+    int64_t *x = NULL;
+    T_OK(dt_comm_share(comm, (size_t)1 << 37, &x)); /* a terabyte a rank: nobody hangs, */
+    T_CHECK(x == NULL);
+    test_sum_i64(N);                  /* sums go on, */
+    T_OK(dt_comm_share(comm, N, &x)); /* and so does sharing */
+    T_CHECK(x != NULL);
+    for (size_t range = 0; x && range < 4; range++) {
+        for (size_t i = 0; i < N / 4; i++)
+            x[range * (N / 4) + i] = (rank + 1) * share(i);
+        T_OK(dt_comm_start_sum_i64(comm, x + range * (N / 4), N / 4));
+    }
+    T_OK(dt_comm_wait(comm));
+    for (size_t i = 0; x && i < N / 4 * 4; i++)
+        if (!T_CHECK(x[i] == ranks_sum() * share(i % (N / 4))))
+            break;
+    T_OK(dt_comm_share(comm, 0, &x));
+    T_CHECK(x == NULL);
 }
 
 /* More ranges than the module can hold at once, ints and floats mixed, some overlapping in a chain:

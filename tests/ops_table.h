@@ -46,7 +46,7 @@ static const op_case ops_table[] = {
     {"conv 20 3 pad 0; pool 2; conv 9 3 pad 0; fc 10", {1, 14, 12}, 2},
     {"conv 40 3; pool 2; relu; conv 16 3; pool 2; conv 24 3; fc 10", {1, 12, 12}, 4},
     {"conv 24 5; pool 2; conv 16 3 pad 2; relu; pool 2; fc 48; relu; fc 33; fc 10", {1, 16, 16}, 7},
-    {"conv 8 3; pool 2; relu; conv 16 5 pad 4; conv 32 5; relu; fc 16; fc 10", {1, 4, 4}, 11},
+    {"conv 8 3; pool 2; relu; conv 16 5 pad 3; conv 32 5; relu; fc 16; fc 10", {1, 4, 4}, 11},
     {"conv 24 3; relu; pool 2; conv 48 5; relu; conv 16 3; fc 80; fc 10", {1, 6, 30}, 6},
     /* relu and dropout in unusual places */
     {"relu; fc 4", {1, 5, 5}, 2},
