@@ -3,6 +3,7 @@
 #include "t.h"
 
 #include "model/cpu_impl.h"
+#include "model/simd.h"
 
 static const char *const specs[] = {
     "cnn",
@@ -42,6 +43,27 @@ static void test_spec(const char *spec, dt_precision precision, int micro_batch)
     dt_net_free(&net);
 }
 
+/* Where there is AVX2 at most, the presets are computed by our own code: nothing falls back
+ * silently.
+ */
+static void test_own(const char *spec, int n_stems, int n_convs, int n_fcs) {
+    dt_net *net = NULL;
+    cpu_plan plan;
+    dt_device_config config = {.micro_batch = 16, .exact = true, .max_micros = 16};
+    if (!T_OK(dt_net_parse(spec, (dt_shape){1, 28, 28}, &net)))
+        return;
+    config.net = net;
+    T_OK(cpu_plan_make(&config, &plan));
+    for (int i = 0; i < plan.n_ops; i++) {
+        n_stems -= plan.ops[i].kind == OP_STEM;
+        n_convs -= plan.ops[i].own_conv;
+        n_fcs -= plan.ops[i].own_fc;
+    }
+    T_CHECK(n_stems == 0 && n_convs == 0 && n_fcs == 0);
+    cpu_plan_free(&plan);
+    dt_net_free(&net);
+}
+
 int main(void) {
     T_BEGIN(60);
     dnn_single_thread();
@@ -57,5 +79,13 @@ int main(void) {
             if (dnn_has_bf16())
                 test_spec(specs[i], DT_BF16, micro_batch);
         }
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("fma")) {
+        dt_simd_limit(DT_SIMD_AVX2);
+        test_own("cnn", 1, 1, 2);
+        test_own("fast", 1, 1, 2);
+        test_own("mlp", 0, 0, 2);
+    }
+#endif
     return t_finish();
 }

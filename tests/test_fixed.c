@@ -139,6 +139,12 @@ static void test_back(dt_simd level) {
     }
     acc[0] = (1 << 24) + 1; /* ties, once to each side */
     acc[1] = (1 << 24) + 3;
+    const int64_t edge = (int64_t)1 << 51;
+    const int64_t edges[] = {edge,      edge - 1,  edge + 1,  -edge,
+                             -edge - 1, -edge + 1, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < 64; i++) /* each in every lane, small ones beside it */
+        for (size_t lane = 0; lane < 8; lane++)
+            acc[16 + 8 * i + lane] = lane == i % 8 ? edges[i / 8] : (int64_t)lane - 3;
     g[N] = 42.0f;
     dt_fixed_get(g, acc, N);
     dt_fixed_merge(to, acc, N);
