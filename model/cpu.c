@@ -1,9 +1,10 @@
 /* model/cpu.c - the cpu back end: worker threads over oneDNN primitives.
  *
  * Workers take micro-batches from a queue, each with its own activations and its own gradient sums
- * in oneDNN's layouts. When all are done, the workers' sums are added into the plain gradient, rows
- * shared among them; or, when the trainer wants to send early, whoever completes a range last adds
- * it up alone and says so. After an update the parameters are written out in oneDNN's layouts. */
+ * in the layers' layouts. When all are done, the workers' sums are added into the plain gradient,
+ * rows shared among them; or, when the trainer wants to send early, whoever completes a range last
+ * adds it up alone and says so. After an update the parameters are written out in the layers'
+ * layouts. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ struct dt_device {
     int only_worker; /* by this worker */
 };
 
-/* ---- parameters in oneDNN's layouts ---- */
+/* ---- parameters in the layers' layouts ---- */
 
 /* A worker's share of n rows, in whole groups of 16. */
 static void share(size_t n, int worker, int n_workers, size_t *from, size_t *to) {

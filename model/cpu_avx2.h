@@ -6,8 +6,8 @@
  * the pooling behind it (the stem: what is written is a quarter of its activations), convolutions
  * in blocks of 8 channels, and fully connected layers.
  *
- * All float, channels rounded up to whole blocks of 8. The calling thread does all the work; sums
- * run over samples, rows and columns in this order. */
+ * All float, channels rounded up to whole blocks of 8. The calling thread does all the work; each
+ * sum has one order, given by the shapes alone. */
 #ifndef DT_MODEL_CPU_AVX2_H
 #define DT_MODEL_CPU_AVX2_H
 
@@ -27,7 +27,7 @@ typedef struct {
     int in_blocks,
         n_blocks; /* blocks of 8 input and of 8 output channels; stem: in_blocks unused */
     int kernel, pad;
-    bool relu; /* stem */
+    bool relu; /* of the output */
 } dt_avx2_conv;
 
 /* Kernels 3 and 5; stem: an even number of output rows and columns. */

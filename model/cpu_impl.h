@@ -24,7 +24,7 @@ typedef struct {
     size_t n_out; /* elements of the output for a micro-batch, padding included */
     /* OP_MATMUL: conv and fc; OP_STEM, whose dnn only tells where its weights lie */
     dnn_layer *dnn;
-    bool relu;           /* applied by oneDNN in the forward pass */
+    bool relu;           /* applied in the forward pass */
     size_t ddst_bytes;   /* of the output's gradient */
     bool fused_gradient; /* cpu_fc.c computes the weight gradient, not oneDNN: */
     dt_fc_gradient fc;   /* scratch is the worker's */
@@ -67,7 +67,7 @@ typedef struct {
     uint16_t *which; /* max pooling */
     float *mask;     /* dropout: [n_out] */
     dnn_binding *binding;
-    int64_t *acc_w, *acc_b; /* exact: gradient sums in oneDNN's layout */
+    int64_t *acc_w, *acc_b; /* exact: gradient sums, laid out as the operation's dnn->gradient */
     float *sum_w, *sum_b;   /* !exact */
 } worker_op;
 

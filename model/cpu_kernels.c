@@ -1,8 +1,8 @@
 /* model/cpu_kernels.c - pooling, ReLU, input and layout changes.
  *
- * Each function is a plain loop; the one case that costs time, 2x2 pooling, also has versions for
- * AVX-512 (blocks of 16) and AVX2 (blocks of 8, in cpu_avx2.c), chosen at run time. Loads and
- * stores take a constant bf16 flag, so that the compiler makes one loop a type. */
+ * Each function is a plain loop. What costs time has other versions, chosen at run time: 2x2
+ * pooling for AVX-512 (blocks of 16) and AVX2 (blocks of 8, in cpu_avx2.c), input and weights for
+ * AVX2. Loads and stores take a constant bf16 flag, so that the compiler makes one loop a type. */
 #include "model/cpu_kernels.h"
 
 #include <math.h>
@@ -14,7 +14,6 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
-#define AVX2   __attribute__((target("avx2")))
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
@@ -59,7 +58,8 @@ INLINE void input_row(void *x, const uint8_t *image, size_t n, float scale, floa
 }
 
 #if defined(__x86_64__)
-AVX2 static void input_row_avx2(void *x, const uint8_t *image, size_t n, float scale, float shift) {
+DT_TARGET_AVX2 static void input_row_avx2(void *x, const uint8_t *image, size_t n, float scale,
+                                          float shift) {
     input_row(x, image, n, scale, shift, false);
 }
 #else
@@ -370,7 +370,7 @@ void dt_cpu_to_bf16(void *out, const float *x, size_t n) {
 
 /* ---- weights between plain and laid out ----
  *
- * Outputs are the fast dimension of oneDNN's layouts, in blocks of 16 or more. Rows are taken 16 at
+ * Outputs are the fast dimension of most layouts, in blocks of 8, 16 or more. Rows are taken 16 at
  * a time: in squares of 8 x 8 where that can be, else with features in the order of the layout, so
  * that the laid-out side is walked line by line, and the lines of the plain side that are open at a
  * time stay in the first-level cache. */
@@ -389,7 +389,8 @@ static bool side_by_side(const dnn_weights *at, size_t o, size_t to) {
 
 #if defined(__x86_64__)
 /* to[c * stride[c]][r] = from[r][c], 8 x 8; rows of `from` are `line` apart. */
-AVX2 INLINE void transpose_8(const float *from, size_t line, float *to, const size_t stride[8]) {
+DT_TARGET_AVX2 INLINE void transpose_8(const float *from, size_t line, float *to,
+                                       const size_t stride[8]) {
     __m256 a[8], b[8];
     for (size_t r = 0; r < 8; r++)
         a[r] = _mm256_loadu_ps(from + r * line);
@@ -410,7 +411,7 @@ AVX2 INLINE void transpose_8(const float *from, size_t line, float *to, const si
 
 /* 16 rows that lie side by side, features in the plain order: both sides are whole lines. Returns
  * how many features were done, a multiple of 8. */
-AVX2 static size_t out_lines(const dnn_weights *at, const float *rows, float *laid_out) {
+DT_TARGET_AVX2 static size_t out_lines(const dnn_weights *at, const float *rows, float *laid_out) {
     size_t j = 0;
     for (; j + 8 <= at->n_j; j += 8)
         for (size_t r = 0; r < ROWS; r += 8)

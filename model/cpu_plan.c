@@ -7,7 +7,8 @@
  * fully connected layer that follows has its weights permuted instead. Where one layer likes a
  * layout for which oneDNN has only slow code in the next, all are planned in NCHW. Where there is
  * AVX2 at most, the first convolution and the pooling behind it are one operation of our own, and
- * convolutions in blocks of 8 and most fully connected layers are ours too (cpu_avx2.h says why).
+ * convolutions in blocks of 8 (3 x 3 or 5 x 5, stride 1) and most fully connected layers are ours
+ * too (cpu_avx2.h says why).
  */
 #include "model/cpu_impl.h"
 
@@ -195,7 +196,6 @@ static dt_status plan_own_fc(cpu_op *op, const dnn_spec *spec, bool *done) {
         return fail_memory(op->layer);
     op->own_fc = *done = true;
     op->dnn->dst_block = 1;
-    op->dnn->src_bytes = m * n_in * sizeof(float);
     op->dnn->dst_bytes = op->dnn->ddst_bytes = m * n_out * sizeof(float);
     op->dnn->weight_bytes = sizeof(float);
     op->dnn->scratch_bytes = m * 16 * sizeof(float);

@@ -419,7 +419,6 @@ static dt_status plan_layouts(const dnn_spec *s, impl_t *impl, dnn_layer *layer)
     layout_t l = {0};
     DT_TRY(md_layout(dst, &l));
     layer->dst_block = activation_block(&l);
-    layer->src_bytes = dnnl_memory_desc_get_size(queried(f, dnnl_query_src_md, 0));
     layer->dst_bytes = dnnl_memory_desc_get_size(dst);
     layer->ddst_bytes = s->dst_f32 ? layer->dst_bytes / 2 : layer->dst_bytes;
     layer->weight_bytes = s->bf16 ? 2 : 4;

@@ -44,9 +44,8 @@ typedef struct {
 } dnn_weights;
 
 typedef struct {
-    int dst_block; /* of dst and its gradient; fc: 1 */
-    size_t src_bytes, dst_bytes,
-        ddst_bytes; /* ddst: gradient of dst: bf16 where dst is float by dst_f32 */
+    int dst_block;                /* of dst and its gradient; fc: 1 */
+    size_t dst_bytes, ddst_bytes; /* ddst: gradient of dst: bf16 where dst is float by dst_f32 */
     size_t scratch_bytes;
     dnn_weights forward, backward, gradient; /* backward: for DNN_BACKWARD_DATA */
     bool same_weights;                       /* forward and backward agree: one copy serves both */
