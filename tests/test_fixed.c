@@ -139,12 +139,6 @@ static void test_back(dt_simd level) {
     }
     acc[0] = (1 << 24) + 1; /* ties, once to each side */
     acc[1] = (1 << 24) + 3;
-    const int64_t edge = (int64_t)1 << 51;
-    const int64_t edges[] = {edge,      edge - 1,  edge + 1,  -edge,
-                             -edge - 1, -edge + 1, INT64_MAX, INT64_MIN};
-    for (size_t i = 0; i < 64; i++) /* each in every lane, small ones beside it */
-        for (size_t lane = 0; lane < 8; lane++)
-            acc[16 + 8 * i + lane] = lane == i % 8 ? edges[i / 8] : (int64_t)lane - 3;
     g[N] = 42.0f;
     dt_fixed_get(g, acc, N);
     dt_fixed_merge(to, acc, N);
@@ -155,6 +149,16 @@ static void test_back(dt_simd level) {
     if (!T_CHECK(wrong == 0))
         fprintf(stderr, "    %s: %zu wrong\n", dt_simd_name(level), wrong);
     T_CHECK(g[0] == 0x1p-16f && g[1] == 0x1.000004p-16f && g[N] == 42.0f);
+
+    const int64_t edge = (int64_t)1 << 51;
+    const int64_t edges[] = {edge,      edge - 1,  edge + 1,  -edge,
+                             -edge - 1, -edge + 1, INT64_MAX, INT64_MIN};
+    for (size_t i = 0; i < 64; i++) /* each in every lane, small ones beside it */
+        for (size_t lane = 0; lane < 8; lane++)
+            acc[8 * i + lane] = lane == i % 8 ? edges[i / 8] : (int64_t)lane - 3;
+    dt_fixed_get(g, acc, 8 * 64);
+    for (size_t i = 0; i < (size_t)8 * 64; i++)
+        T_CHECK(g[i] == (float)((long double)acc[i] * 0x1p-40L));
     free(acc);
     free(to);
     free(g);
