@@ -52,15 +52,18 @@ static bool all_wait(const dt_watch_state *states, int n, double timeout, double
 }
 
 /* The lowest rank with the fewest collectives, and how many have no more; -1 if all have as many.
- */
+ * Who is still here when others have left is behind, whatever it counts. */
 static int find_behind(const dt_watch_state *states, int n, int *count) {
     int rank = -1;
+    bool has_left = false;
     uint64_t most = 0;
     *count = 0;
     for (int r = 0; r < n; r++) {
         uint64_t done = states[r].at.collectives;
-        if (states[r].at.phase == DT_PHASE_GONE)
+        if (states[r].at.phase == DT_PHASE_GONE) {
+            has_left = true;
             continue;
+        }
         if (rank < 0 || done < states[rank].at.collectives) {
             rank = r;
             *count = 0;
@@ -69,7 +72,7 @@ static int find_behind(const dt_watch_state *states, int n, int *count) {
         most = done > most ? done : most;
     }
     uint64_t apart = rank < 0 ? 0 : most - states[rank].at.collectives;
-    return apart > 0 && apart <= FAR_BEHIND ? rank : -1;
+    return has_left || (apart > 0 && apart <= FAR_BEHIND) ? rank : -1;
 }
 
 dt_watch_verdict dt_watch_judge(const dt_watch_state *states, int n, double timeout) {

@@ -97,6 +97,8 @@ static void test_all_wait(void) {
     JUDGE(DT_WATCH_BEHIND, 0, 2, waits(60, 6), waits(60, 6), waits(60, 7));
     JUDGE(DT_WATCH_BEHIND, 1, 1, in_phase(waits(900, 2), DT_PHASE_GONE), waits(60, 6),
           waits(60, 7));
+    JUDGE(DT_WATCH_BEHIND, 1, 1, in_phase(waits(60, 7), DT_PHASE_GONE), /* stopped on its way out */
+          in_phase(waits(60, 7), DT_PHASE_END));
     JUDGE(DT_WATCH_ALL, -1, 3, waits(60, 7), waits(61, 7), waits(62, 7));
     JUDGE(DT_WATCH_ALL, -1, 2, waits(60, 7), waits(60, 700)); /* of different groups */
     JUDGE(DT_WATCH_ALL, -1, 1, waits(60, 7));
