@@ -506,8 +506,9 @@ static dt_status share_boards(dt_watchdog *w, view **v_, dt_comm *comm, int32_t 
     bool is_alone = !ok;
     if (is_alone && !see_self(v))
         status = dt_fail(DT_EDEVICE, "no memory for the watchdog");
+    if (status == DT_OK) /* before anybody is waited for: it may have stopped by now */
+        swap_view(w, v_);
     DT_TRY_GOTO(status, dt_comm_agree(comm, status), done);
-    swap_view(w, v_);
     DT_TRY_GOTO(status, dt_comm_allgather(comm, &ok, sizeof ok, all_ok), done);
     find_leaders(w->view, comm, all_ok, leaders);
     for (int i = 0; i < w->view->n_local; i++)
