@@ -2,7 +2,7 @@
  *
  * A small micro-batch gives each weight few operations, and all of them together do not fit into
  * the second-level cache: what counts is that every pass reads or writes them once, in order, and
- * long before it needs them. oneDNN packs them anew each time and takes twice as long.
+ * long before it needs them. oneDNN 2.6 takes 1.7 times as long.
  *
  * Forward and backward are one matrix product, of tiles of 6 samples x 16 columns over a stretch of
  * weights that stays in the first-level cache. The weight gradient is summed over the samples in
