@@ -65,6 +65,7 @@ export WANT slow
 cat >cases <<'EOF'
 late start-1 1 start-up|data STALL_PHASE=0 STALL_MS=2
 late meeting-1 1 start-up STALL_MEETING=1
+late mapped-1 1 start-up STALL_MEETING=2
 late data-0 0 data|start-up STALL_PHASE=1
 late training-0 0 training|evaluation|checkpoint STALL_PHASE=2
 late training-1 1 training|evaluation|checkpoint STALL_PHASE=2 STALL_MS=5

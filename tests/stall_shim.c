@@ -4,7 +4,8 @@
  * In the process of rank STALL_RANK (OMPI_COMM_WORLD_RANK; "0" without a launcher) a thread waits
  * until the watchdog sees all ranks and the program is in phase number STALL_PHASE
  * (io/progress.h), STALL_MS more, and sends this process SIGSTOP.
- * With STALL_MEETING set it stops when it could see the others, and was not seen by them yet.
+ * With STALL_MEETING set it stops when it could see the others, and was not seen by them yet; 2:
+ * before the first exchange from then on.
  * With STALL_FSYNC=k the k-th fsync of that rank never returns instead; with STALL_FINALIZE set it
  * stops when MPI_Finalize is over, as the others go on to leave.
  * With STALL_NO_MEMFD set no memory can be shared by the watchers, on any rank. */
@@ -86,6 +87,8 @@ int fsync(int fd) {
 int MPI_Allgather(const void *mine, int n, void *type, void *all, int m, void *other, void *comm) {
     int (*real)(const void *, int, void *, void *, int, void *, void *);
     *(void **)&real = dlsym(RTLD_NEXT, "MPI_Allgather");
+    if (is_chosen() && number("STALL_MEETING", 0) == 2 && is_watched())
+        raise(SIGSTOP);
     int code = real(mine, n, type, all, m, other, comm);
     if (is_chosen() && getenv("STALL_MEETING") && is_watched())
         kill(getpid(), SIGSTOP);
